@@ -1,0 +1,1 @@
+"""From pictures to a dataset: sources, crops, codecs, metrics, the plan, and engines that run it."""

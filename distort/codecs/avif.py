@@ -1,0 +1,38 @@
+"""AVIF: an AV1 intra picture, encoded by libaom through Pillow on one thread."""
+
+from __future__ import annotations
+
+import imagecodecs
+
+from distort.codecs import pillow
+from distort.codecs.base import Codec
+
+
+class Avif(Codec):
+    name = "avif"
+    extension = "avif"
+    parameter = "quality"
+    low, high = 0, 100
+    meaning = "libavif quality; aom, speed 6, 4:2:0, full range"
+    example = "avif-30"
+
+    def settings(self):
+        return {
+            "quality": self.value,
+            "codec": "aom",
+            "speed": 6,
+            "subsampling": "4:2:0",
+            "range": "full",
+            "autotiling": False,
+            "max_threads": 1,
+        }
+
+    def encode(self, rgb):
+        return pillow.save(rgb, "AVIF", **self.settings())
+
+    @staticmethod
+    def decode(data):
+        return imagecodecs.avif_decode(data, numthreads=1)
+
+    def versions(self):
+        return pillow.versions("avif") | {"decoder": imagecodecs.avif_version()}

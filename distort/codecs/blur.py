@@ -1,0 +1,31 @@
+"""Gaussian blur (Ghosh et al. 2018, section 2: radius 4 for sigma 1)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import scipy
+
+from distort.codecs.base import Filter
+
+
+class Blur(Filter):
+    name = "blur"
+    parameter = "sigma"
+    low, high = 0.1, 50
+    integer = False
+    meaning = "standard deviation in pixels; window radius ceil(4 sigma), edges mirrored"
+    example = "blur-1"
+
+    def settings(self):
+        return {"sigma": self.value, "radius": math.ceil(4 * self.value), "mode": "mirror"}
+
+    def apply(self, rgb, rng):
+        from scipy.ndimage import gaussian_filter
+
+        blurred = gaussian_filter(rgb.astype(np.float64), axes=(0, 1), **self.settings())
+        return np.rint(blurred, out=blurred).astype(np.uint8)
+
+    def versions(self):
+        return {"scipy": scipy.__version__}

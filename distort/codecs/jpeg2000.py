@@ -1,0 +1,36 @@
+"""JPEG 2000, byte for byte as Pillow writes it with ``quality_layers`` (ISO/IEC 15444-1, OpenJPEG)."""
+
+from __future__ import annotations
+
+import imagecodecs
+
+from distort.codecs import pillow
+from distort.codecs.base import Codec
+
+
+class Jpeg2000(Codec):
+    name = "j2k"
+    extension = "jp2"
+    parameter = "compression ratio"
+    low, high = 1, 10000
+    integer = False
+    meaning = "compression ratio: raw size / file size; reversible 5/3 wavelet, one truncated layer"
+    example = "j2k-75"
+    options = {"irreversible": "9/7 wavelet and YCbCr (ICT) instead of 5/3 and RCT"}
+
+    def settings(self):
+        return {
+            "quality_mode": "rates",
+            "quality_layers": [self.value],
+            "irreversible": "irreversible" in self.chosen,
+        }
+
+    def encode(self, rgb):
+        return pillow.save(rgb, "JPEG2000", **self.settings())
+
+    @staticmethod
+    def decode(data):
+        return imagecodecs.jpeg2k_decode(data, numthreads=1)
+
+    def versions(self):
+        return pillow.versions("jpg_2000") | {"decoder": imagecodecs.jpeg2k_version()}

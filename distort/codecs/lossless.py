@@ -1,0 +1,61 @@
+"""Lossless stores for clean crops and for pictures that have no bitstream (noise, blur).
+
+``benchmarks/lossless.py`` measures them; its table in docs/design.md says why WebP is the default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import imagecodecs
+import numpy as np
+
+from distort.codecs import pillow
+from distort.codecs.webp import WebP
+
+
+@dataclass(frozen=True)
+class Lossless:
+    extension: str
+    encode: Callable[[np.ndarray], bytes]
+    decode: Callable[[bytes], np.ndarray]
+    settings: dict
+    versions: Callable[[], dict[str, str]]
+
+
+def _webp(**settings) -> Lossless:
+    return Lossless(
+        "webp",
+        lambda rgb: pillow.save(rgb, "WEBP", **settings),
+        WebP.decode,
+        settings,
+        lambda: pillow.versions("webp"),
+    )
+
+
+def _png(**settings) -> Lossless:
+    return Lossless(
+        "png",
+        lambda rgb: imagecodecs.png_encode(rgb, **settings),
+        imagecodecs.png_decode,
+        settings,
+        lambda: {"imagecodecs": imagecodecs.__version__, "libpng": imagecodecs.png_version()},
+    )
+
+
+def _jxl(**settings) -> Lossless:
+    return Lossless(
+        "jxl",
+        lambda rgb: imagecodecs.jpegxl_encode(rgb, numthreads=1, **settings),
+        lambda data: imagecodecs.jpegxl_decode(data, numthreads=1),
+        settings,
+        lambda: {"imagecodecs": imagecodecs.__version__, "libjxl": imagecodecs.jpegxl_version()},
+    )
+
+
+LOSSLESS = {
+    "webp": _webp(lossless=True, quality=0, method=1, exact=True),
+    "png": _png(level=6),
+    "jxl": _jxl(lossless=True, effort=1, usecontainer=False),
+}

@@ -1,0 +1,30 @@
+"""WebP, lossy (VP8) as a distortion, and lossless (VP8L) as the store of the clean crops."""
+
+from __future__ import annotations
+
+import imagecodecs
+
+from distort.codecs import pillow
+from distort.codecs.base import Codec
+
+
+class WebP(Codec):
+    name = "webp"
+    extension = "webp"
+    parameter = "quality"
+    low, high = 0, 100
+    meaning = "libwebp quality; 4:2:0, method 4"
+    example = "webp-20"
+
+    def settings(self):
+        return {"quality": self.value, "method": 4}
+
+    def encode(self, rgb):
+        return pillow.save(rgb, "WEBP", **self.settings())
+
+    @staticmethod
+    def decode(data):
+        return imagecodecs.webp_decode(data)
+
+    def versions(self):
+        return pillow.versions("webp") | {"decoder": imagecodecs.webp_version()}

@@ -1,0 +1,96 @@
+"""From a picture to its clean crops, before any distortion."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import PIL
+from PIL import Image
+
+from distort.distortion import generator
+from distort.pictures import MAX_PIXELS, BadPicture
+
+SIDE = 224
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A named way to crop; ``count`` clean crops come from every picture."""
+
+    name: str
+    cut: Callable[[Image.Image, np.random.Generator], Image.Image]
+    settings: dict
+    count: int = 1
+
+    def apply(self, image: Image.Image, seed: int, key: str) -> list[tuple[str, np.ndarray]]:
+        """``(key, crop)`` for every crop; read-only uint8 (height, width, 3). Raises BadPicture."""
+        keys = [f"{key}-{k}" for k in range(self.count)] if self.count > 1 else [key]
+        crops = []
+        for crop_key in keys:
+            rgb = np.asarray(self.cut(image, generator(seed, crop_key, "crop")))
+            rgb.flags.writeable = False
+            crops.append((crop_key, rgb))
+        return crops
+
+    def versions(self) -> dict[str, str]:
+        return {"pillow": PIL.__version__, "numpy": np.__version__}
+
+
+def parse(text: str) -> Crop:
+    """The crop called ``paper``, ``none``, ``center:SIZE`` or ``random:K``. Raises ValueError."""
+    kind, _, number = text.partition(":")
+    if text == "paper":
+        settings = {"resize": 256, "filter": "bicubic", "center": SIDE, "offset": "round((n - 224) / 2)"}
+        return Crop(text, _paper, settings)
+    if text == "none":
+        return Crop(text, lambda image, rng: image, {})
+    if kind in ("center", "random") and number.isdecimal() and int(number) > 0:
+        value = int(number)
+        if kind == "center":
+            return Crop(text, lambda image, rng: _center(image, value), {"center": value})
+        settings = {"size": SIDE, "scale": [0.08, 1.0], "ratio": [0.75, 4 / 3], "filter": "bicubic"}
+        return Crop(text, _random, settings, count=value)
+    raise ValueError(f"unknown crop '{text}': use paper, none, center:SIZE or random:K, as in center:224")
+
+
+def _paper(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Short side to 256, Pillow's bicubic, then the central 224 x 224.
+
+    The long side is ``int(256 * long / short)``, the offset ``round((n - 224) / 2)`` with Python's rounding:
+    what torchvision's ``Resize(256, BICUBIC)`` and ``CenterCrop(224)`` do to a PIL image. (torchvision 0.8
+    had ``int((n - 223) / 2)``, one pixel off for some sizes.)
+    """
+    width, height = image.size
+    short = min(width, height)
+    size = (256, int(256 * height / width)) if width <= height else (int(256 * width / height), 256)
+    if size[0] * size[1] > MAX_PIXELS:
+        raise BadPicture(f"{width}x{height}: a short side of {short} resized to 256 gives {size[0]}x{size[1]}")
+    return _center(image.resize(size, Image.Resampling.BICUBIC), SIDE)
+
+
+def _center(image: Image.Image, side: int) -> Image.Image:
+    width, height = image.size
+    if min(width, height) < side:
+        raise BadPicture(f"{width}x{height} is smaller than the crop of {side}x{side}")
+    left, top = round((width - side) / 2), round((height - side) / 2)
+    return image.crop((left, top, left + side, top + side))
+
+
+def _random(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """A random-resized crop (Szegedy et al. 2015; torchvision's defaults): area 8-100 %, aspect 3/4-4/3."""
+    width, height = image.size
+    for _ in range(10):
+        area = width * height * rng.uniform(0.08, 1.0)
+        aspect = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
+        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1))
+            break
+    else:  # no window fits: the largest central one with an aspect within the limits
+        w = min(width, max(1, round(height * 4 / 3)))
+        h = min(height, max(1, round(width * 4 / 3)))
+        left, top = (width - w) // 2, (height - h) // 2
+    return image.resize((SIDE, SIDE), Image.Resampling.BICUBIC, box=(left, top, left + w, top + h))

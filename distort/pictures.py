@@ -1,0 +1,61 @@
+"""Any picture that Pillow reads, as RGB. What it refuses, it refuses with a reason."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, ImageOps
+
+#: Pictures with more pixels are refused: a worker would need gigabytes for them.
+MAX_PIXELS = Image.MAX_IMAGE_PIXELS
+
+Image.init()
+#: What Pillow reads by itself; for EPS it would start another program on the data.
+FORMATS = sorted(Image.OPEN.keys() - {"EPS"})
+
+
+class BadPicture(ValueError):
+    """A source picture cannot be used; the message is the reason recorded in ``errors/``."""
+
+
+def load(data: bytes, exif_orientation: bool = False) -> Image.Image:
+    """Decode a picture file to RGB.
+
+    Grey and palette pictures are expanded, transparency is laid over white, CMYK is converted as Pillow does,
+    16-bit grey keeps its high byte. EXIF orientation is ignored, as ImageNet's usual loaders do, unless asked
+    for. The first frame of an animation counts. Raises BadPicture.
+    """
+    if not data:
+        raise BadPicture("empty file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                image.load()
+                if exif_orientation:
+                    ImageOps.exif_transpose(image, in_place=True)
+                return _rgb(image)
+    except BadPicture:
+        raise
+    except Image.DecompressionBombWarning as error:
+        raise BadPicture(f"decompression bomb: {error}") from None
+    except Exception as error:  # Pillow's readers raise anything on hostile bytes
+        reason = str(error).partition(" <_io.BytesIO")[0]
+        raise BadPicture(f"{type(error).__name__}: {reason}") from None
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        high = np.asarray(image, dtype=np.int64) >> 8
+        if high.min() < 0 or high.max() > 255:
+            raise BadPicture("grey values beyond 16 bits")
+        return Image.fromarray(high.astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise BadPicture("floating-point pixels have no defined range; convert the picture to 8 or 16 bits")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

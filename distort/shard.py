@@ -1,0 +1,158 @@
+"""``run_shard``: the one function that engines call. It makes what is missing of one shard, and commits it."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from distort import crops, pictures, sources
+from distort.codecs import decode
+from distort.codecs.lossless import LOSSLESS
+from distort.distortion import Distortion, DistortionError, generator, parse
+from distort.metrics import Reference
+from shards.dataset import Dataset
+from shards.plan import column_folder, manifest_rows, shard_name
+from shards.writer import ERRORS, ShardWriter, write_errors
+
+CLEAN = "clean"
+Report = Callable[[int, int], None]  #: pictures done, pictures among them that were bad
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker has to know; small, and the same on every machine."""
+
+    dataset: str
+    distortions: tuple[str, ...]
+    source_root: str | None = None  #: None: only add columns, from the stored clean crops
+
+
+@dataclass(frozen=True)
+class Sample:
+    key: str
+    label: int | None
+    source: str
+    clean: np.ndarray  #: uint8 (height, width, 3), read-only
+
+
+@functools.lru_cache(maxsize=1)
+def _open(job: Job) -> tuple[Dataset, list[Distortion]]:
+    return Dataset(job.dataset), [parse(name) for name in job.distortions]
+
+
+def missing_columns(dataset: Dataset, distortions: tuple[str, ...], shard: int) -> list[str]:
+    """Columns whose ``shard`` is not committed. Without a clean shard, all of them have to be made."""
+    names = [CLEAN, *distortions]
+    missing = [name for name in names if shard not in dataset.committed(name)]
+    return names if CLEAN in missing else missing
+
+
+def run_shard(job: Job, shard: int, report: Report) -> None:
+    """Make and commit every missing column of one shard.
+
+    A picture that cannot be read goes to ``errors/`` with its reason. Anything else that fails is raised, and
+    nothing of the shard is committed that was not complete.
+    """
+    dataset, distortions = _open(job)
+    missing = missing_columns(dataset, job.distortions, shard)
+    if not missing:
+        return
+    store = LOSSLESS[dataset.plan.settings["clean"]]
+    with dataset.storage.scratch() as scratch:
+        writers = {
+            name: ShardWriter(dataset.storage, scratch, dataset.plan.hash, column_folder(name), name, shard)
+            for name in missing
+        }
+        errors: list[dict] = []
+        remake = CLEAN in missing
+        samples = _crops(job, dataset, shard, errors, report) if remake else _stored(dataset, shard, report)
+        for sample in samples:
+            _distort(sample, dataset, distortions, store, writers)
+        if remake:
+            _note(dataset, scratch, shard, errors)
+        for writer in writers.values():
+            writer.commit()
+
+
+def _crops(job: Job, dataset: Dataset, shard: int, errors: list[dict], report: Report) -> Iterator[Sample]:
+    """Clean crops of the source's pictures."""
+    settings = dataset.plan.settings
+    crop = crops.parse(settings["crop"])
+    for done, row in enumerate(manifest_rows(dataset.storage, shard), 1):
+        try:
+            data = _read(job.source_root, row)
+            image = pictures.load(data, settings["exif_orientation"])
+            cut = crop.apply(image, settings["seed"], row["key"])
+        except pictures.BadPicture as error:
+            errors.append({"source": row["source"], "reason": str(error)})
+        else:
+            for key, clean in cut:
+                yield Sample(key, row["label"], row["source"], clean)
+        report(done, len(errors))
+
+
+def _read(root: str, row: dict) -> bytes:
+    """A picture that is gone is bad; a source that is gone, or a disk that fails, stops the shard."""
+    try:
+        return sources.read(root, row["source"], row["offset"], row["size"])
+    except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
+        if not Path(root).is_dir():
+            raise OSError(f"the source {root} is gone") from error
+        raise pictures.BadPicture(error.strerror) from None
+
+
+def _stored(dataset: Dataset, shard: int, report: Report) -> Iterator[Sample]:
+    """Clean crops that the dataset has already."""
+    rows = dataset.parquet(CLEAN, shard, ["source"])[0]["source"].to_pylist()
+    for done, ((key, label, entry), source) in enumerate(
+        zip(dataset.read(CLEAN, shards=[shard]), rows, strict=True), 1
+    ):
+        clean = decode(entry.data, entry.extension)
+        clean.flags.writeable = False
+        yield Sample(key, label, source, clean)
+        if done % dataset.plan.crops == 0:
+            report(done // dataset.plan.crops, 0)
+
+
+def _distort(sample: Sample, dataset: Dataset, distortions, store, writers: dict[str, ShardWriter]) -> None:
+    settings = dataset.plan.settings
+    height, width, _ = sample.clean.shape
+    about = {"width": width, "height": height}
+    if CLEAN in writers:
+        data = store.encode(sample.clean)
+        writers[CLEAN].add(
+            sample.key, sample.label, sample.source, data, store.extension,
+            **about, bytes=None, psnr=None, ssim=1.0,
+        )  # fmt: skip
+    reference = Reference(sample.clean, settings["ssim"])
+    for distortion in distortions:
+        if distortion.name not in writers:
+            continue
+        rng = generator(settings["seed"], sample.key, distortion.name)
+        try:
+            made = distortion.apply(sample.clean, store, rng)
+            psnr, ssim = reference.psnr(made.rgb), reference.ssim(made.rgb)
+        except (ValueError, RuntimeError, OSError) as error:
+            raise DistortionError(
+                f"{distortion.name} failed on key '{sample.key}' ({sample.source}, {width}x{height}): {error}"
+            ) from error
+        writers[distortion.name].add(
+            sample.key, sample.label, sample.source, made.stored, distortion.extension(store),
+            **about,
+            bytes=made.bytes,
+            psnr=None if math.isinf(psnr) else round(psnr, 6),
+            ssim=None if ssim is None else round(ssim, 6),
+        )  # fmt: skip
+
+
+def _note(dataset: Dataset, scratch: Path, shard: int, errors: list[dict]) -> None:
+    name = shard_name(ERRORS, shard, "parquet")
+    if errors:
+        write_errors(dataset.storage, scratch, shard, errors)
+    elif dataset.storage.exists(name):  # left by an attempt that did not commit
+        dataset.storage.fs.rm(dataset.storage.path(name))

@@ -1,0 +1,11 @@
+"""The dataset on disk: columns of tar shards. Bytes, names, counts and hashes; no pixels, no models.
+
+>>> import shards
+>>> for key, label, clean, jpeg in shards.open("val").read("clean", "jpeg-10"):
+...     print(key, label, len(clean.data), jpeg.bytes, jpeg.psnr, jpeg.ssim)
+"""
+
+from shards.dataset import Dataset, Entry, open
+from shards.errors import DatasetError
+
+__all__ = ["Dataset", "DatasetError", "Entry", "open"]

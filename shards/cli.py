@@ -1,0 +1,98 @@
+"""``shards``: look into a dataset, check it, take it elsewhere."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from shards import dataset as reading
+from shards.console import Group, number, size, table
+from shards.export import export as export_columns
+from shards.verify import decoder
+from shards.verify import verify as problems_of
+
+DATASET = click.argument("dataset", type=str)
+
+
+@click.group(cls=Group)
+@click.version_option(package_name="codecproof")
+def main():
+    """Look into a dataset of tar shards, check it, export it."""
+
+
+@main.command(epilog="Example: shards info val")
+@DATASET
+def info(dataset):
+    """Columns, samples, rate, PSNR, SSIM and versions of DATASET."""
+    data = reading.open(dataset)
+    plan = data.plan
+    classes = "no labels" if plan.classes is None else f"{len(plan.classes)} classes"
+    settings = ", ".join(f"{name} {value}" for name, value in plan.settings.items())
+    click.echo(f"{dataset}: {plan.pictures:,} pictures, {classes}, {plan.shards} shards of {plan.per_shard}")
+    click.echo(f"plan {plan.hash[:12]}: {settings}\n")
+    rows = []
+    for row in data.stats().to_pylist():
+        done = len(data.committed(row["distortion"]))
+        same = row["samples"] and row["identical"] == row["samples"]
+        rows.append(
+            [
+                row["distortion"],
+                f"{done}/{plan.shards}",
+                f"{row['samples']:,}",
+                size(row["stored"]),
+                number(row["bytes_mean"], 1),
+                number(row["bpp_mean"], 3),
+                "∞" if same else number(row["psnr_mean"], 2),
+                number(row["ssim_mean"], 3),
+            ]
+        )
+    click.echo(table(["column", "shards", "samples", "stored", "bytes", "bpp", "PSNR dB", "SSIM"], rows))
+    bad = len(data.errors())
+    if bad:
+        click.echo(f"\n{bad} pictures could not be read; their reasons are in {dataset}/errors/*.parquet")
+    click.echo("\nmade with")
+    for name, column in data.columns.items():
+        made = "; ".join(
+            ", ".join(f"{library} {version}" for library, version in step["versions"].items())
+            for step in column["steps"]
+        )
+        click.echo(f"  {name}: {made}")
+
+
+@main.command(epilog="Example: shards verify val --decode")
+@DATASET
+@click.option("--decode", is_flag=True, help="Also decode every bitstream and compare its size.")
+def verify(dataset, decode):
+    """Check every file of DATASET: hashes, counts, keys across columns. Exit status 1 if anything is wrong."""
+    data = reading.open(dataset)
+    wrong = 0
+    for problem in problems_of(data, decoder() if decode else None):
+        click.echo(problem)
+        wrong += 1
+    if wrong:
+        raise click.ClickException(f"{wrong} problems in {dataset}")
+    checked = "hashes, counts, keys and bitstreams" if decode else "hashes, counts and keys"
+    click.echo(f"{dataset}: {len(data.columns)} columns of {data.plan.shards} shards, {checked} are right")
+
+
+@main.command(epilog="Example: shards show val n01440764_10026")
+@DATASET
+@click.argument("key")
+def show(dataset, key):
+    """Print the tuple of one KEY as JSON: every column's rate, PSNR, SSIM and place in its tar."""
+    data = reading.open(dataset)
+    shard, rows = data.find(key)
+    found = {name: {"tar": f"{shard:06d}.tar"} | row for name, row in rows.items()}
+    click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+
+
+@main.command(epilog="Example: shards export val fat --columns clean,jpeg-10")
+@DATASET
+@click.argument("out")
+@click.option("--columns", required=True, help="Comma-separated, in the order of the members.")
+def export(dataset, out, columns):
+    """Write DATASET's columns side by side into OUT/NNNNNN.tar, for pipelines that want one stream."""
+    data = reading.open(dataset)
+    total = sum(count for _, count in export_columns(data, out, columns.split(",")))
+    click.echo(f"{out}: {total:,} samples of {columns} in {data.plan.shards} tars")

@@ -1,0 +1,135 @@
+"""The plan of a dataset: ``dataset.json`` and ``manifest.parquet``, written first and never changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from shards.errors import DatasetError
+from shards.storage import Storage
+
+SCHEMA = 1
+FILE = "dataset.json"
+MANIFEST = "manifest.parquet"
+
+#: One row per picture, in the order of the dataset; ``offset`` and ``size`` locate a member of a source tar.
+MANIFEST_SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("label", pa.int64()),
+        pa.field("offset", pa.int64()),
+        pa.field("size", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a dataset is made of, whatever machine makes it and whatever columns it has.
+
+    ``settings`` belong to the distorter (crop, seed, …). Here they only have to be equal or different.
+    """
+
+    settings: dict
+    classes: tuple[str, ...] | None
+    pictures: int
+    per_shard: int  #: pictures per shard
+    crops: int  #: samples per picture
+    manifest: str  #: sha256 of the manifest's rows
+
+    @property
+    def shards(self) -> int:
+        return -(-self.pictures // self.per_shard)
+
+    @property
+    def hash(self) -> str:
+        """Identifies the plan; every commit mark carries it."""
+        return hashlib.sha256(_json(self._contents()).encode()).hexdigest()
+
+    def differences(self, other: Plan) -> list[str]:
+        """What ``other`` has otherwise, one line each, as "name: this, other"."""
+        mine, theirs = _flat(self._contents()), _flat(other._contents())
+        return [
+            f"{name}: {_short(mine.get(name))} in the dataset, {_short(theirs.get(name))} now"
+            for name in sorted({*mine, *theirs})
+            if mine.get(name) != theirs.get(name)
+        ]
+
+    def write(self, storage: Storage, manifest: pa.Table) -> None:
+        """Write the manifest, then ``dataset.json``. Both appear whole."""
+        with storage.scratch() as folder:
+            file = folder / MANIFEST
+            pq.write_table(manifest, file, row_group_size=self.per_shard, compression="zstd")
+            storage.publish(file, MANIFEST)
+        storage.write(FILE, (_json({"plan": self.hash, **self._contents()}, indent=2) + "\n").encode())
+
+    @classmethod
+    def read(cls, storage: Storage) -> Plan:
+        """Raises DatasetError when ``dataset.json`` is missing, damaged or of another schema."""
+        where = f"{storage.url}/{FILE}"
+        try:
+            contents = json.loads(storage.read(FILE))
+        except (FileNotFoundError, NotADirectoryError):
+            raise DatasetError(
+                f"no dataset at {storage.url}: it has no {FILE}; 'distort run SOURCE {storage.url}' makes one"
+            ) from None
+        except ValueError as error:
+            raise DatasetError(f"{where} is damaged: {error}") from None
+        if not isinstance(contents, dict) or contents.get("schema") != SCHEMA:
+            raise DatasetError(f"{where} is not of schema {SCHEMA}, the only one this version reads")
+        written = contents.pop("plan", None)
+        contents.pop("schema"), contents.pop("shards", None)
+        try:
+            classes = contents.pop("classes")
+            plan = cls(classes=None if classes is None else tuple(classes), **contents)
+        except (KeyError, TypeError) as error:
+            raise DatasetError(f"{where} is damaged: {error}") from None
+        if plan.hash != written:
+            raise DatasetError(f"{where} was changed by hand: its plan hash does not fit; restore it")
+        return plan
+
+    def _contents(self) -> dict:
+        return {"schema": SCHEMA, "shards": self.shards, **asdict(self)}
+
+
+def manifest_hash(manifest: pa.Table) -> str:
+    """sha256 over the rows of a manifest, independent of how Parquet happens to store them."""
+    digest = hashlib.sha256()
+    for batch in manifest.select(MANIFEST_SCHEMA.names).to_batches(max_chunksize=65536):
+        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            digest.update(_json(row).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def manifest_rows(storage: Storage, shard: int) -> list[dict]:
+    """The manifest's rows of one shard."""
+    with storage.fs.open(storage.path(MANIFEST), "rb") as file:
+        return pq.ParquetFile(file).read_row_group(shard, use_threads=False).to_pylist()
+
+
+def column_folder(name: str) -> str:
+    """The folder of a column: its name, with ``_`` for the ``:`` that urls and shells would misread."""
+    return name.replace(":", "_")
+
+
+def shard_name(folder: str, shard: int, extension: str) -> str:
+    return str(Path(folder, f"{shard:06d}.{extension}"))
+
+
+def _json(value, indent=None) -> str:
+    return json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+def _flat(contents: dict) -> dict:
+    return {k: v for k, v in contents.items() if k != "settings"} | contents["settings"]
+
+
+def _short(value) -> str:
+    text = _json(value)
+    return text if len(text) <= 60 else f"{text[:40]}… ({len(value)} entries)"

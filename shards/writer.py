@@ -1,0 +1,142 @@
+"""Writing one shard of one column: a tar, then the Parquet file that commits it.
+
+The same samples give the same bytes: fixed order, mtime 0, uid and gid 0, USTAR headers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from shards.errors import DatasetError
+from shards.plan import shard_name
+from shards.storage import Storage
+
+#: ``shards`` documents these in docs/format.md; other programs read them.
+SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("distortion", pa.string(), nullable=False),
+        pa.field("label", pa.int64()),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("bytes", pa.int64()),
+        pa.field("bpp", pa.float64()),
+        pa.field("psnr", pa.float64()),
+        pa.field("ssim", pa.float64()),
+        pa.field("width", pa.int32(), nullable=False),
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+    ]
+)
+ERRORS = "errors"
+ERRORS_SCHEMA = pa.schema([("source", pa.string()), ("reason", pa.string())])
+IN_JSON = ("bytes", "bpp", "psnr", "ssim", "width", "height", "source")
+
+
+class TarWriter:
+    """A deterministic USTAR file with its size and sha256, written front to back."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.sha256 = hashlib.sha256()
+        self.size = 0
+        self._file = path.open("xb")
+        self._tar = tarfile.open(fileobj=self, mode="w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+
+    def write(self, data: bytes) -> int:
+        self._file.write(data)
+        self.sha256.update(data)
+        self.size += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self.size
+
+    def add(self, name: str, data: bytes) -> int:
+        """Append one member; returns the offset of its first byte."""
+        member = tarfile.TarInfo(name)
+        member.size = len(data)
+        member.mode = 0o644
+        self._tar.addfile(member, io.BytesIO(data))
+        self._tar.members.clear()  # tarfile keeps every header otherwise
+        return self.size - len(data) - (-len(data) % tarfile.BLOCKSIZE)
+
+    def close(self) -> None:
+        self._tar.close()
+        self._file.close()
+        if self.path.stat().st_size != self.size:
+            raise DatasetError(f"{self.path}: {self.size} bytes written, {self.path.stat().st_size} there")
+
+
+class ShardWriter:
+    """Collects one shard of a column in a scratch folder; ``commit`` makes it part of the dataset."""
+
+    def __init__(self, storage: Storage, scratch: Path, plan: str, folder: str, column: str, shard: int):
+        self.storage, self.scratch, self.plan = storage, scratch, plan
+        self.folder, self.column, self.shard = folder, column, shard
+        self.rows: list[dict] = []
+        self.tar = TarWriter(scratch / f"{folder}-{shard:06d}.tar")
+
+    def add(
+        self,
+        key: str,
+        label: int | None,
+        source: str,
+        data: bytes,
+        extension: str,
+        *,
+        width: int,
+        height: int,
+        bytes: int | None,
+        psnr: float | None,
+        ssim: float | None,
+    ) -> None:
+        """Append a sample. ``bytes`` is its rate, None without a bitstream; ``psnr`` None means identical."""
+        row = {
+            "key": key,
+            "distortion": self.column,
+            "label": label,
+            "source": source,
+            "bytes": bytes,
+            "bpp": None if bytes is None else 8 * bytes / (width * height),
+            "psnr": psnr,
+            "ssim": ssim,
+            "width": width,
+            "height": height,
+            "size": len(data),
+        }
+        row["offset"] = self.tar.add(f"{key}.{extension}", data)
+        if label is not None:
+            self.tar.add(f"{key}.cls", str(label).encode())
+        record = {name: row[name] for name in IN_JSON}
+        self.tar.add(f"{key}.json", json.dumps(record, ensure_ascii=False, allow_nan=False).encode())
+        self.rows.append(row)
+
+    def commit(self) -> None:
+        """Publish the tar, then its Parquet file: from then on the shard counts."""
+        self.tar.close()
+        mark = {
+            "plan": self.plan,
+            "samples": str(len(self.rows)),
+            "tar_size": str(self.tar.size),
+            "tar_sha256": self.tar.sha256.hexdigest(),
+        }
+        table = pa.Table.from_pylist(self.rows, schema=SCHEMA.with_metadata(mark))
+        parquet = self.tar.path.with_suffix(".parquet")
+        pq.write_table(table, parquet, compression="zstd")
+        self.storage.publish(self.tar.path, shard_name(self.folder, self.shard, "tar"))
+        self.storage.publish(parquet, shard_name(self.folder, self.shard, "parquet"))
+
+
+def write_errors(storage: Storage, scratch: Path, shard: int, errors: list[dict]) -> None:
+    """Record the pictures of a shard that could not be read, each a dict of ``source`` and ``reason``."""
+    file = scratch / f"{ERRORS}-{shard:06d}.parquet"
+    pq.write_table(pa.Table.from_pylist(errors, schema=ERRORS_SCHEMA), file, compression="zstd")
+    storage.publish(file, shard_name(ERRORS, shard, "parquet"))
