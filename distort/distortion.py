@@ -80,12 +80,15 @@ def parse(name: str) -> Distortion:
 
 
 def parse_list(names: str) -> list[Distortion]:
-    """Distortions from a comma-separated list; presets are expanded, repetitions dropped."""
+    """Distortions from a comma-separated list; presets are expanded, repetitions dropped.
+
+    ``clean`` is no distortion and always made; alone it asks for nothing else.
+    """
     parts = [part.strip() for part in names.split(",") if part.strip()]
-    expanded = [name for part in parts for name in PRESETS.get(part, [part])]
-    if not expanded:
+    if not parts:
         raise DistortionError("no distortion given; 'distort list' shows what there is")
-    return list({d.name: d for d in map(parse, expanded) if d.name != "clean"}.values())
+    expanded = [name for part in parts for name in PRESETS.get(part, [part]) if name != "clean"]
+    return list({d.name: d for d in map(parse, expanded)}.values())
 
 
 def _canonical(step: Step) -> str:

@@ -70,7 +70,7 @@ def _folder(root: Path) -> Listing:
         entries = sorted((entry for entry in scan if not entry.name.startswith(".")), key=lambda e: e.name)
     folders = [entry.name for entry in entries if entry.is_dir()]
     tars = [root / entry.name for entry in entries if entry.name.endswith(".tar")]
-    flat = [Picture(entry.name) for entry in entries if entry.is_file() and _is_picture(entry.name)]
+    flat = [Picture(entry.name) for entry in entries if not entry.is_dir() and _is_picture(entry.name)]
     if tars and not flat:
         return _labelled(root, _tar_members(root, tars))
     if folders and SPLITS.issuperset(folders) and not flat:

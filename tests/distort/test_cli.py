@@ -1,0 +1,54 @@
+"""The small commands: list and preview, help with examples."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from distort import codecs
+
+
+def test_list_prints_every_distortion_with_range_extension_and_example(run):
+    listed = run("distort", "list")
+    assert listed.returncode == 0
+    for name in codecs.names():
+        step = codecs.load(name)
+        line = next(line for line in listed.stdout.splitlines() if line.startswith(step.example + " "))
+        assert f"{step.low:g}..{step.high:g}" in line
+        assert step.meaning in line
+    assert "preset paper: jpeg-75, jpeg-10, jpeg-5, j2k-75" in listed.stdout
+
+
+def test_preview_draws_one_panel_per_distortion(tree, tmp_path, run):
+    out = tmp_path / "sheet.png"
+    made = run("distort", "preview", tree / "animals" / "chelsea_0.jpg", out, "--distortions", "jpeg-10,j2k-75")
+    assert made.returncode == 0, made.stderr
+    assert "3 panels of 224x224" in made.stdout
+    sheet = np.asarray(Image.open(out))
+    assert sheet.shape[1] > 3 * 224
+    assert len(np.unique(sheet[12:236, 12:236].reshape(-1, 3), axis=0)) > 5000  # the clean panel is a photograph
+
+
+def test_preview_of_no_picture_says_so(tmp_path, run):
+    (tmp_path / "a.jpg").write_text("no picture")
+    made = run("distort", "preview", tmp_path / "a.jpg", tmp_path / "o.png", "--distortions", "jpeg-10")
+    assert made.returncode == 1
+    assert "a.jpg: UnidentifiedImageError" in made.stderr
+
+
+@pytest.mark.parametrize("command", [["run"], ["add"], ["list"], ["preview"]])
+def test_help_shows_an_example(run, command):
+    assert "Example: distort" in run("distort", *command, "--help").stdout
+
+
+def test_wrong_arguments_are_explained_in_one_line(tree, tmp_path, run):
+    for arguments, message in (
+        (["--distortions", "jpg-10"], "did you mean 'jpeg-10'?"),
+        (["--distortions", "jpeg-10", "--crop", "middle"], "unknown crop 'middle'"),
+        (["--distortions", "jpeg-10", "--part", "3/2"], "'3/2' is not K/N with 1 <= K <= N"),
+        (["--distortions", ","], "no distortion given"),
+    ):
+        made = run("distort", "run", tree, tmp_path / "d", *arguments)
+        assert made.returncode != 0
+        assert message in made.stderr
+        assert "Traceback" not in made.stderr
+    assert not (tmp_path / "d").exists()

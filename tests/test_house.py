@@ -1,0 +1,43 @@
+"""The house keeps its shape: imports run downwards, torch stays upstairs, the code is lint-clean."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MAY_IMPORT = {
+    "shards": {"shards"},
+    "distort": {"distort", "shards"},
+    "train": {"train", "distort", "shards"},
+    "report": {"report", "distort", "shards"},
+}
+
+
+def imports(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text())
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    return {name.partition(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_rooms_import_only_what_is_below_them(room):
+    for path in (ROOT / room).rglob("*.py"):
+        assert imports(path) & MAY_IMPORT.keys() <= MAY_IMPORT[room], path
+
+
+@pytest.mark.parametrize("room", ["shards", "distort", "report"])
+def test_torch_is_not_needed_outside_train(room):
+    for path in (ROOT / room).rglob("*.py"):
+        assert not imports(path) & {"torch", "torchvision", "timm"}, path
+    code = f"import sys, {room}.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]])
+def test_ruff_is_clean(command):
+    ruff = subprocess.run([sys.executable, "-m", "ruff", *command, str(ROOT)], capture_output=True, text=True)
+    assert ruff.returncode == 0, ruff.stdout + ruff.stderr
