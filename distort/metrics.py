@@ -125,13 +125,12 @@ class _Gaussian:
     size = 11
 
     def __init__(self, clean: np.ndarray):
-        offsets = np.arange(self.size) - self.size // 2
-        kernel = np.exp(-0.5 * (offsets / 1.5) ** 2)
-        self.kernel = kernel / kernel.sum()
-        if min(clean.shape[:2]) >= self.size:
-            self.x = clean.astype(np.float64)
-            self.mean = self._windows(self.x)
-            self.variance = self._windows(self.x**2) - self.mean**2
+        from scipy.ndimage import gaussian_filter  # only here: a worker that does not need scipy stays small
+
+        self.filter = gaussian_filter
+        self.x = clean.astype(np.float64)
+        self.mean = self._windows(self.x)
+        self.variance = self._windows(self.x**2) - self.mean**2
 
     def __call__(self, distorted: np.ndarray) -> float:
         y = distorted.astype(np.float64)
@@ -144,9 +143,6 @@ class _Gaussian:
 
     def _windows(self, picture: np.ndarray) -> np.ndarray:
         """Gaussian-weighted means over the windows that lie inside the picture."""
-        for axis in (0, 1):
-            length = picture.shape[axis] - self.size + 1
-            picture = sum(
-                weight * picture.take(range(i, i + length), axis) for i, weight in enumerate(self.kernel)
-            )
-        return picture
+        radius = self.size // 2
+        means = self.filter(picture, sigma=1.5, radius=radius, axes=(0, 1))
+        return means[radius:-radius, radius:-radius]

@@ -13,7 +13,7 @@ INK, PAPER, MUTED = (20, 20, 20), (255, 255, 255), (95, 95, 95)
 
 @dataclass(frozen=True)
 class Panel:
-    """A picture and its caption. ``bytes`` None: no bitstream; ``psnr`` inf: identical."""
+    """A picture and its caption. ``bytes`` None: no bitstream; ``psnr`` inf: identical to the clean crop."""
 
     title: str
     rgb: np.ndarray
@@ -23,8 +23,8 @@ class Panel:
 
     @property
     def caption(self) -> str:
-        parts = ["no bitstream" if self.bytes is None else f"{self.bytes:,} B"]
-        parts.append("∞ dB" if self.psnr == float("inf") else f"{self.psnr:.1f} dB")
+        parts = [] if self.bytes is None else [f"{self.bytes:,} B"]
+        parts.append("lossless" if self.psnr == float("inf") else f"{self.psnr:.1f} dB")
         if self.ssim is not None:
             parts.append(f"SSIM {self.ssim:.3f}")
         return " · ".join(parts)

@@ -70,16 +70,17 @@ def once_per_picture(convert: Callable[[np.ndarray], T]) -> Callable[[np.ndarray
 
     Only read-only arrays are remembered: a writable one could change between two calls.
     """
-    picture, converted = None, None
+    last: tuple[np.ndarray | None, T | None] = (None, None)
 
     @functools.wraps(convert)
     def remembered(rgb: np.ndarray) -> T:
-        nonlocal picture, converted
+        nonlocal last
         if rgb.flags.writeable:
             return convert(rgb)
+        picture, converted = last  # one tuple, so that threads never see half of a change
         if rgb is not picture:
             converted = convert(rgb)
-            picture = rgb
+            last = rgb, converted
         return converted
 
     return remembered

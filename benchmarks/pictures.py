@@ -1,0 +1,41 @@
+"""What the benchmarks share: real crops, and ratios of times measured side by side."""
+
+from __future__ import annotations
+
+import platform
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from distort import crops, pictures
+from distort.sources import list_pictures
+
+
+def crops_of(folder: str, count: int) -> list[np.ndarray]:
+    """Read-only 224x224 crops of a random sample of the pictures in a folder."""
+    listing = list_pictures(folder)
+    sample = random.Random(0).sample(listing.pictures, min(count, len(listing.pictures)))
+    crop = crops.parse("paper")
+    images = (pictures.load(Path(listing.root, picture.source).read_bytes()) for picture in sample)
+    return [crop.apply(image, 0, "")[0][1] for image in images]
+
+
+def side_by_side(rounds: int, **candidates: Callable[[], object]) -> dict[str, float]:
+    """Median seconds of each candidate, all run in turn in every round, so that noise hits them alike."""
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(rounds):
+        for name, run in candidates.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - start)
+    return {name: float(np.median(values)) for name, values in times.items()}
+
+
+def machine() -> str:
+    import os
+
+    cores = len(os.sched_getaffinity(0))
+    return f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, numpy {np.__version__}"
