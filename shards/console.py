@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 
 class Group(click.Group):
-    """A click group whose expected errors end as one line on stderr and exit status 1."""
+    """A click group whose expected errors end as one line on stderr and exit status 1.
+
+    ``CODECPROOF_TRACEBACK=1`` in the environment shows where they come from.
+    """
 
     def invoke(self, ctx: click.Context):
         try:
             return super().invoke(ctx)
         except (ValueError, OSError) as error:
-            if ctx.obj == "debug":
+            if os.environ.get("CODECPROOF_TRACEBACK"):
                 raise
             raise click.ClickException(str(error)) from error
 

@@ -1,5 +1,6 @@
 """A dataset reads back as keyed tuples, opens in plain webdataset and DuckDB, and says what is damaged."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -117,6 +118,18 @@ def test_find_gives_the_shard_and_the_row_of_every_column(dataset):
     assert all(row["key"] == key for row in rows.values())
     with pytest.raises(DatasetError, match="has no key 'nobody'"):
         data.find("nobody")
+
+
+def test_the_hashes_of_the_plan_are_as_documented(dataset):
+    contents = json.loads((dataset / "dataset.json").read_text())
+    plan = contents.pop("plan")
+    text = json.dumps(contents, sort_keys=True, ensure_ascii=False)
+    assert hashlib.sha256(text.encode()).hexdigest() == plan
+    rows = pq.read_table(dataset / "manifest.parquet").to_pylist()
+    lines = "".join(
+        json.dumps([row[name] for name in ("key", "source", "label", "offset", "size")]) + "\n" for row in rows
+    )
+    assert hashlib.sha256(lines.encode()).hexdigest() == contents["manifest"]
 
 
 def test_shards_are_deterministic_tars(dataset):
