@@ -17,7 +17,7 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except (ValueError, OSError) as error:
-            if os.environ.get("CODECPROOF_TRACEBACK"):
+            if isinstance(error, BrokenPipeError) or os.environ.get("CODECPROOF_TRACEBACK"):
                 raise
             raise click.ClickException(str(error)) from error
 

@@ -1,0 +1,76 @@
+"""The artifact sheet: one sample of a dataset under every distortion (Marie et al. 2022, Fig. 3)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from PIL import Image
+
+from distort import codecs, sheet
+from report import names
+from report.names import by
+from shards.dataset import Dataset
+from shards.plan import column_folder, shard_name
+
+PANELS = 20  #: more columns than this: the least, the middle and the most distorting of each series
+SIDE = 448  #: pixels; of larger pictures the sheet shows the centre, unscaled
+
+
+def first_key(dataset: Dataset) -> str:
+    """The key that a report shows when none is chosen: the first of the first finished shard."""
+    shard = min(dataset.committed("clean"))
+    return dataset.parquet("clean", shard, ["key"])[0]["key"][0].as_py()
+
+
+def artifact_sheet(dataset: Dataset, key: str) -> tuple[Image.Image, str]:
+    """The sheet of one sample, and what its caption has to add. Raises DatasetError for an unknown key."""
+    shard, rows = dataset.find(key)
+    chosen = choose(sorted(rows, key=names.order))
+    panels, cut = [], False
+    for name in chosen:
+        rgb = picture(dataset, name, shard, rows[name])
+        cut |= max(rgb.shape[:2]) > SIDE
+        psnr = math.inf if rows[name]["psnr"] is None else rows[name]["psnr"]
+        panels.append(sheet.Panel(name, centre(rgb), rows[name]["bytes"], psnr, rows[name]["ssim"]))
+    remarks = [f"Key {key}."]
+    if cut:
+        remarks.append(f"The centre {SIDE} pixels, unscaled; the numbers are those of the whole picture.")
+    if len(chosen) < len(rows):
+        remarks.append(f"{len(chosen)} of {len(rows)} columns.")
+    return sheet.draw(panels), " ".join(remarks)
+
+
+def choose(distortions: list[str]) -> list[str]:
+    """All of them if they fit on a sheet, else up to three of each series, and as many series as fit."""
+    if len(distortions) <= PANELS:
+        return distortions
+    series = by([{"series": names.place(name).series, "name": name} for name in distortions], "series")
+    for most in (3, 2, 1):
+        kept = []
+        for members in series.values():
+            picks = sorted({0, len(members) // 2, len(members) - 1} if most == 3 else {0, len(members) - 1})
+            kept += [members[i]["name"] for i in picks[-most:]]
+        if len(kept) <= PANELS:
+            break
+    return kept[:PANELS]
+
+
+def picture(dataset: Dataset, column: str, shard: int, row: dict) -> np.ndarray:
+    """One decoded picture, read from its place in the tar without reading the rest."""
+    tar = shard_name(column_folder(column), shard, "tar")
+    with dataset.storage.fs.open(dataset.storage.path(tar), "rb") as file:
+        file.seek(row["offset"])
+        data = file.read(row["size"])
+    try:
+        return codecs.decode(data, dataset.column(column)["extension"])
+    except ValueError as error:
+        raise ValueError(
+            f"{dataset.storage.url}/{tar}, {row['key']}: {error}; 'shards verify' says more"
+        ) from None
+
+
+def centre(rgb: np.ndarray) -> np.ndarray:
+    height, width = rgb.shape[:2]
+    top, left = max((height - SIDE) // 2, 0), max((width - SIDE) // 2, 0)
+    return rgb[top : top + SIDE, left : left + SIDE]

@@ -1,0 +1,103 @@
+"""``report``: from datasets and results to tables, figures and one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from shards.console import Group, table
+from shards.dataset import Dataset
+
+PUBLISHED = click.option(
+    "--published", multiple=True, metavar="NAME|FILE", help="Published values beside the measured ones: marie2022."
+)
+RESULTS = click.option(
+    "--results",
+    multiple=True,
+    metavar="RUNS",
+    help="results.json of 'train evaluate', or folders that hold some. Several may follow: --results runs/*",
+)
+
+
+@click.group(cls=Group)
+@click.version_option(package_name="codecproof")
+def main():
+    """Turn datasets and results into the tables and figures that papers print, and into one page."""
+
+
+@main.command(epilog="Example: report build val --results runs/* --out report --title 'MnasNet on ImageNet'")
+@click.argument("paths", metavar="[DATASET…]", nargs=-1)
+@RESULTS
+@PUBLISHED
+@click.option(
+    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the report."
+)
+@click.option("--title", help="Heading of the page; the datasets' names otherwise.")
+@click.option("--key", help="Sample on the artifact sheet; the first one otherwise.")
+def build(paths, results, published, out, title, key):
+    """Write OUT/index.html, OUT/tables and OUT/figures from every DATASET.
+
+    A path that holds results.json instead of dataset.json counts as results.
+    """
+    from report.build import build, default_title  # imported late: --help needs no plotting library
+
+    contents = _collect(paths, results, published)
+    files = build(contents, out, title or default_title(contents), key)
+    for note in contents.notes:
+        click.echo(f"note: {note}", err=True)
+    kinds = [sum(name.startswith(kind) for name in files) for kind in ("tables/", "figures/")]
+    click.echo(f"{out / 'index.html'}: with {kinds[0]} files of tables and {kinds[1]} of figures beside it")
+
+
+@main.command(epilog="Example: report compare val --results runs/* --csv compare.csv")
+@click.argument("paths", metavar="[DATASET…]", nargs=-1)
+@RESULTS
+@PUBLISHED
+@click.option(
+    "--csv", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write the table there as well."
+)
+def compare(paths, results, published, file):
+    """Print published values, those of Marie et al. 2022 if not told otherwise, beside measured ones."""
+    from report.tables.comparisons import digits
+    from report.tables.comparisons import published as make
+    from report.tables.table import number
+
+    contents = _collect(paths, results, published or ("marie2022",))
+    made = make(contents)
+    if made is None:
+        have = ", ".join(sorted({row["distortion"] for row in contents.measured.to_pylist()}))
+        raise ValueError(f"nothing in common: no column of the datasets given was published. Known: {have}")
+    if file:
+        file.write_text(made.csv(), encoding="utf-8")
+    rows = [
+        [row["dataset"], row["distortion"], row["quantity"]]
+        + [
+            number(row[name], digits(row), sign=name == "difference").main
+            for name in ("published", "measured", "difference")
+        ]
+        for row in made.records
+    ]
+    click.echo(
+        table(["dataset", "distortion", "what", "published", "measured", "difference"], rows, left=(0, 1, 2))
+    )
+
+
+def _collect(paths, results, published):
+    from report import contents
+    from report import published as shelf
+    from report.results import FILE, find
+
+    runs = [
+        path for path in paths if not _is_dataset(path) and (Path(path).name == FILE or _holds_results(path, FILE))
+    ]
+    datasets = [Dataset(path) for path in paths if path not in runs]
+    return contents.collect(datasets, find([*results, *runs]), [shelf.load(name) for name in published])
+
+
+def _is_dataset(path: str) -> bool:
+    return Path(path, "dataset.json").is_file()
+
+
+def _holds_results(path: str, name: str) -> bool:
+    return Path(path).is_dir() and next(Path(path).rglob(name), None) is not None

@@ -1,0 +1,80 @@
+"""Everything a report shows, as tidy tables: collected once, then only read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+
+from report import accuracy, bd, gather, published, results, significance
+from shards.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The tables of ``gather``, ``results``, ``accuracy``, ``significance``, ``bd``; published rows included."""
+
+    datasets: dict[str, Dataset]
+    measured: pa.Table
+    runs: pa.Table
+    accuracy: pa.Table
+    matrix: pa.Table
+    tests: pa.Table
+    deltas: pa.Table
+    published: list[dict] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  #: what a reader has to know before trusting a number
+
+
+def collect(
+    datasets: Sequence[Dataset], results_files: Sequence[Path] = (), published_tables: Sequence[dict] = ()
+) -> Contents:
+    """Read everything that a report is made of. Raises ValueError when something does not belong together."""
+    if not datasets and not published_tables:
+        raise ValueError("nothing to report: give a dataset, or --published with the name of a published table")
+    if results_files and not datasets:
+        raise ValueError("results need the dataset that they were measured on: give it too")
+    labels = gather.labelled(datasets)
+    own = gather.measured(datasets)
+    runs = results.runs(results_files, labels)
+    measured, scores = [own], [accuracy.accuracy(runs, own)]
+    for table in published_tables:
+        measured.append(published.measured(table))
+        scores.append(published.accuracy(table, measured[-1]))
+    together, scored = pa.concat_tables(measured), pa.concat_tables(scores)
+    return Contents(
+        labels,
+        together,
+        runs,
+        scored,
+        accuracy.matrix(runs),
+        significance.tests(runs),
+        bd.deltas(together, scored),
+        list(published_tables),
+        [*gather.incomplete(own), *foreign_columns(runs, own), *partial(runs, own)],
+    )
+
+
+def foreign_columns(runs: pa.Table, measured: pa.Table) -> list[str]:
+    """One sentence per column that results speak of and the dataset does not have: its rate is unknown."""
+    have = {(row["dataset"], row["distortion"]) for row in measured.to_pylist()}
+    missing = sorted({(row["dataset"], row["distortion"]) for row in runs.to_pylist()} - have)
+    return [
+        f"{dataset} has no column {name}, though results were measured on it: its rate, PSNR and SSIM are blank."
+        for dataset, name in missing
+    ]
+
+
+def partial(runs: pa.Table, measured: pa.Table) -> list[str]:
+    """One sentence per dataset of which results saw another number of samples than its columns have."""
+    samples = {(row["dataset"], row["distortion"]): row["samples"] for row in measured.to_pylist()}
+    counts: dict[str, set] = {}
+    for run in runs.to_pylist():
+        whole = samples.get((run["dataset"], run["distortion"]))
+        if whole not in (None, run["n"]):
+            counts.setdefault(run["dataset"], set()).add((run["n"], whole))
+    return [
+        f"{dataset}: some accuracies are over {least[0]:,} samples, but rate, PSNR and SSIM over {least[1]:,}."
+        for dataset, least in ((dataset, min(found)) for dataset, found in sorted(counts.items()))
+    ]

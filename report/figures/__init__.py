@@ -1,0 +1,89 @@
+"""Every figure of the report, in the order of the page. A new one is a function and an entry here."""
+
+from report.figures import accuracy, matrix, rate
+from report.figures.spec import NothingToShow, Spec
+
+__all__ = ["FIGURES", "NothingToShow", "Spec"]
+
+BARS = "Bars are 95 % intervals of one run, or one standard deviation over seeds."
+PER_MODEL = ("arch",)
+
+FIGURES = [
+    Spec(
+        "rate-psnr",
+        "Rate and PSNR",
+        "Mean PSNR of the RGB pictures against the mean size of their files; up and to the left is better. "
+        "Chains (dashed, open markers) are measured against the clean picture.",
+        "measured",
+        rate.rate_psnr,
+        rates=True,
+    ),
+    Spec(
+        "rate-ssim",
+        "Rate and SSIM",
+        "Mean SSIM against the mean size of the files; up and to the left is better. "
+        "Chains (dashed, open markers) are measured against the clean picture.",
+        "measured",
+        rate.rate_ssim,
+        rates=True,
+    ),
+    Spec(
+        "fig4-rate-accuracy",
+        "Rate and accuracy (Fig. 4)",
+        "Top-1 accuracy against the mean size of the files, one panel per method; the dashed line is the accuracy "
+        f"on lossless pictures. {BARS}",
+        "accuracy",
+        accuracy.rate_accuracy,
+        per=PER_MODEL,
+        rates=True,
+    ),
+    Spec(
+        "fig5-train-test",
+        "Trained on, tested on (Fig. 5)",
+        "Top-1 accuracy of the models trained on one distortion (rows) at all others (columns). "
+        "Bold: tested as trained. Empty: not measured.",
+        "matrix",
+        matrix.train_test,
+        per=("dataset", "arch", "method"),
+    ),
+    Spec(
+        "fig5-difference",
+        "Difference of two methods, trained on and tested on",
+        "Percentage points of top-1 accuracy, orange below and purple above zero. Empty: not measured.",
+        "matrix",
+        matrix.difference,
+        per=("dataset", "arch"),
+    ),
+    Spec(
+        "mse-accuracy",
+        "MSE and accuracy",
+        f"Top-1 accuracy against mean squared error, the axis that noise, blur and codecs share. {BARS}",
+        "accuracy",
+        accuracy.mse_accuracy,
+        per=PER_MODEL,
+    ),
+    Spec(
+        "quality-accuracy",
+        "Quality and accuracy",
+        "Top-1 accuracy against each codec's own parameter. Codecs tested at a single value are left out.",
+        "accuracy",
+        accuracy.quality_accuracy,
+        per=PER_MODEL,
+    ),
+    Spec(
+        "psnr-accuracy",
+        "PSNR and accuracy",
+        f"Top-1 accuracy against mean PSNR. {BARS}",
+        "accuracy",
+        accuracy.psnr_accuracy,
+        per=PER_MODEL,
+    ),
+    Spec(
+        "ssim-accuracy",
+        "SSIM and accuracy",
+        f"Top-1 accuracy against mean SSIM. {BARS}",
+        "accuracy",
+        accuracy.ssim_accuracy,
+        per=PER_MODEL,
+    ),
+]

@@ -1,0 +1,134 @@
+"""Accuracy against what the distortion costs: one figure per architecture, one panel per method."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from report import look, names
+from report.accuracy import method_title
+from report.figures.rate import series
+from report.figures.spec import NothingToShow, sentence
+from report.labels import label_curves
+from report.names import by
+
+TOP1 = "top-1 accuracy (%)"
+#: method -> (line style, filled marker): told apart without colour, which belongs to the codec.
+STYLES = {"pretrained": (":", False), "stability": ("-.", False), "finetune": ("--", True), "expert": ("-", True)}
+
+
+def rate_accuracy(table: pa.Table) -> Figure:
+    """Top-1 against rate in bits per pixel, from ``accuracy`` (Marie et al. 2022, Fig. 4)."""
+    return _against(table, "bpp_mean", "rate (bits per pixel)", log=True, bytes_above=True)
+
+
+def mse_accuracy(table: pa.Table) -> Figure:
+    """Top-1 against mean MSE, the one axis that all distortions share (Ghosh et al. 2018, Fig. 1a)."""
+    return _against(table, "mse_mean", "mean MSE (squared grey levels)", log=True, best="left")
+
+
+def psnr_accuracy(table: pa.Table) -> Figure:
+    """Top-1 against mean PSNR in dB, from ``accuracy``."""
+    return _against(table, "psnr_mean", "mean PSNR (dB)")
+
+
+def ssim_accuracy(table: pa.Table) -> Figure:
+    """Top-1 against mean SSIM, from ``accuracy``."""
+    return _against(table, "ssim_mean", "mean SSIM")
+
+
+def _against(
+    table: pa.Table, x: str, label: str, log: bool = False, bytes_above: bool = False, best: str = "right"
+) -> Figure:
+    """``best`` is the end of the axis where curves come near the lossless line: its label stands at the other."""
+    everything = table.to_pylist()
+    rows = [row for row in everything if row[x] and row["distortion"] != "clean"]
+    if not rows:
+        raise NothingToShow(f"no tested column has a known {label.split(' (')[0]}")
+    groups = by(rows, "dataset", "method")
+    several = len({dataset for dataset, _ in groups}) > 1
+    figure, axes = look.panels(len(groups))
+    if log:
+        look.log_axis(axes[0].xaxis, [row[x] for row in rows])
+    axes[0].set_ylim(limits(everything))
+    panels = []
+    for ax, ((dataset, method), part) in zip(axes, groups.items(), strict=True):
+        title = method_title(method) + (f" · {dataset}" if several else "")
+        ax.set(xlabel=label, ylabel=TOP1, title=title)
+        lossless(ax, everything, dataset, method, "left" if best == "right" else "right")
+        lines = series(ax, part, x, "accuracy", TOP1)
+        for row in part:
+            if row["low"] is not None:
+                look.bars(ax, row[x], row["low"], row["high"], row["codec"])
+        panels.append((ax, lines))
+    if bytes_above:
+        for ax, _ in panels:
+            look.bytes_axis(ax, rows)
+    label_curves(figure, panels)
+    return figure
+
+
+def limits(rows: list[dict]) -> tuple[float, float]:
+    """Limits in percent that hold every value and interval, with room for the label of the lossless line."""
+    ends = [row[name] for row in rows for name in ("accuracy", "low", "high") if row[name] is not None]
+    low, high = min(ends), max(ends)
+    room = max(0.1 * (high - low), 1.0)
+    return max(low - room, -2.0), high + 1.3 * room
+
+
+def lossless(ax, rows: list[dict], dataset: str, method: str, side: str) -> None:
+    """The accuracy on the lossless pictures as a line: the method's own, else that of the pre-trained model."""
+    clean = {row["method"]: row for row in rows if row["dataset"] == dataset and row["distortion"] == "clean"}
+    row = clean.get(method) or clean.get("pretrained")
+    if row is None:
+        return
+    whose = "lossless" if row["method"] == method else "lossless, pre-trained"
+    ax.axhline(row["accuracy"], color=look.MUTED, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
+    ax.annotate(
+        f"{whose} {row['accuracy']:.1f} %",
+        (0 if side == "left" else 1, row["accuracy"]),
+        (4 if side == "left" else -4, 3),
+        ha=side,
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        fontsize=8,
+        color=look.MUTED,
+    )
+
+
+def quality_accuracy(table: pa.Table) -> Figure:
+    """Top-1 against quality, ratio, QP or sigma: one panel per codec (Ghosh et al. 2018, Fig. 1b)."""
+    rows = [row for row in table.to_pylist() if row["value"] is not None]
+    groups = {
+        key: part for key, part in by(rows, "dataset", "series").items() if len({row["value"] for row in part}) > 1
+    }
+    if not groups:
+        raise NothingToShow("no codec was tested at two qualities or more")
+    several = len({dataset for dataset, _ in groups}) > 1
+    panels = []
+    figure, axes = look.panels(len(groups), shared=False)
+    axes[0].set_ylim(limits(rows))
+    for ax, ((dataset, name), part) in zip(axes, groups.items(), strict=True):
+        parameter = names.parameter(part[0]["codec"])
+        ax.set(xlabel=names.axis(part[0]["codec"]), ylabel=TOP1, title=name + (f" · {dataset}" if several else ""))
+        if parameter == "compression ratio":
+            look.log_axis(ax.xaxis, [row["value"] for row in part])
+            ax.set_xticks(sorted({row["value"] for row in part}))
+        else:
+            ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=parameter in ("quality", "QP")))
+        lines = []
+        for method, members in by(part, "method").items():
+            members = sorted(members, key=lambda row: row["value"])
+            xs, ys = [row["value"] for row in members], [row["accuracy"] for row in members]
+            line = look.curve(ax, xs, ys, members[0]["codec"], chained=False)
+            style, filled = STYLES.get(method, ((0, (6, 1.5)), False))
+            line.set(linestyle=style if len(xs) > 1 else "none")
+            line.set_markerfacecolor(line.get_color() if filled else look.PAPER)
+            look.hover(
+                ax, xs, ys, [f"{method_title(method)}\n{sentence(row, 'accuracy', TOP1)}" for row in members]
+            )
+            lines.append((line, method_title(method)))
+        panels.append((ax, lines))
+    label_curves(figure, panels)
+    return figure

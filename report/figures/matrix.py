@@ -1,0 +1,83 @@
+"""Trained on one column, tested on another: heat maps with numbers (Marie et al. 2022, Fig. 5)."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import pyarrow as pa
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from report import look, names
+from report.accuracy import gain_pair, method_title
+from report.figures.spec import NothingToShow
+
+NUMBERS = 36  #: more rows or columns than this and a cell has no room for its number
+DARK, LIGHT = "#010101", "#fefefe"  #: on cells, which keep their colours in every theme
+
+
+def train_test(table: pa.Table) -> Figure:
+    """Top-1 in percent of one method, from ``matrix``: rows the column trained on, columns the one tested on."""
+    cells = _cells(table.to_pylist())
+    return _heat_map(cells, "cividis", Normalize(0, max(cells.values())), "top-1 (%)", sign="")
+
+
+def difference(table: pa.Table) -> Figure:
+    """Top-1 of the method less that of its baseline in percentage points, for models trained alike."""
+    rows = table.to_pylist()
+    pair = gain_pair([row["method"] for row in rows if row["trained_on"] is not None])
+    if pair is None:
+        raise NothingToShow("two methods trained on the same columns are needed")
+    ours, base = (_cells([row for row in rows if row["method"] == method], least=1) for method in pair)
+    cells = {place: ours[place] - base[place] for place in ours if place in base}
+    if not cells:
+        raise NothingToShow(
+            f"{method_title(pair[0])} and {method_title(pair[1])} share no trained and tested column"
+        )
+    limit = max(abs(value) for value in cells.values()) or 1.0
+    title = f"{method_title(pair[0])} − {method_title(pair[1])} (points)"
+    return _heat_map(cells, "PuOr", Normalize(-limit, limit), title, sign="+")
+
+
+def _cells(rows: list[dict], least: int = 2) -> dict[tuple[str, str], float]:
+    """(trained on, tested on) -> percent."""
+    cells = {
+        (row["trained_on"], row["distortion"]): row["accuracy"] for row in rows if row["trained_on"] is not None
+    }
+    if len({trained for trained, _ in cells}) < least:
+        raise NothingToShow("models trained on two columns or more are needed")
+    return cells
+
+
+def _heat_map(cells: dict[tuple[str, str], float], colours: str, norm: Normalize, title: str, sign: str) -> Figure:
+    trained = sorted({row for row, _ in cells}, key=names.order)
+    tested = sorted({column for _, column in cells}, key=names.order)
+    numbered = max(len(trained), len(tested)) <= NUMBERS
+    size = min(0.5, 11 / max(len(trained), len(tested)))  # inches of a cell
+    figure = Figure(figsize=(max(size * len(tested), 2) + 2.2, max(size * 0.8 * len(trained), 1) + 1.6))
+    ax = figure.subplots()
+    palette = mpl.colormaps[colours]
+    grid = [[cells.get((row, column), float("nan")) for column in tested] for row in trained]
+    lines = {"edgecolors": look.PAPER, "linewidth": 0.8} if numbered else {}
+    mesh = ax.pcolormesh(grid, cmap=palette, norm=norm, rasterized=not numbered, **lines)
+    for (row, column), value in cells.items():
+        x, y = tested.index(column) + 0.5, trained.index(row) + 0.5
+        red, green, blue, _ = palette(norm(value))
+        if numbered:
+            ink = DARK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else LIGHT
+            text = f"{value:{sign}.1f}".replace("-", "−")
+            weight = "bold" if row == column else "normal"
+            ax.text(x, y, text, ha="center", va="center", fontsize=15 * size, color=ink, fontweight=weight)
+        look.hover(ax, [x], [y], [f"trained on {row}\ntested on {column}\n{title} {value:{sign}.2f}"])
+    fitted = max(len(trained), len(tested)) <= 2 * NUMBERS
+    ax.set_xticks(
+        [i + 0.5 for i in range(len(tested))], tested if fitted else [""] * len(tested), rotation=45, ha="right"
+    )
+    ax.set_yticks([i + 0.5 for i in range(len(trained))], trained if fitted else [""] * len(trained))
+    ax.set(xlabel="tested on", ylabel="trained on")
+    ax.invert_yaxis()
+    ax.grid(False)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    bar = figure.colorbar(mesh, ax=ax, label=title, fraction=0.05, pad=0.02)
+    bar.outline.set_visible(False)
+    return figure

@@ -1,0 +1,45 @@
+"""What a figure is, and the few words all of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+from matplotlib.figure import Figure
+
+
+class NothingToShow(ValueError):
+    """The table holds nothing for this figure; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A figure: ``draw`` turns the part of a tidy table that belongs together into one matplotlib figure."""
+
+    name: str  #: of its files; the values of ``per`` are appended
+    title: str
+    caption: str
+    table: str  #: "measured", "accuracy" or "matrix": a field of ``report.gather.Report``
+    draw: Callable[[pa.Table], Figure]
+    per: tuple[str, ...] = ()  #: one figure for each combination of these columns
+    rates: bool = False  #: its axis is the rate: what has no bitstream is named under it
+
+
+def label(series: str, rows: list[dict]) -> str:
+    """A curve's label; a lone point says its value as well."""
+    return series if len(rows) > 1 or rows[0]["value"] is None else rows[0]["distortion"]
+
+
+def sentence(row: dict, field: str, unit: str) -> str:
+    """What the page says about a point: distortion, the value, and what it costs."""
+    parts = [row["distortion"], f"{unit.split(' (')[0]} {shown(row[field], unit)}"]
+    if row.get("bytes_mean") is not None:
+        parts.append(f"{row['bytes_mean']:,.0f} bytes, {row['bpp_mean']:.3f} bpp")
+    return "\n".join(parts)
+
+
+def shown(value: float, unit: str) -> str:
+    if unit == "SSIM":
+        return f"{value:.4f}"
+    return f"{value:.2f}" + (" dB" if "dB" in unit else " %" if "%" in unit else "")

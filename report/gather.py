@@ -1,0 +1,102 @@
+"""From datasets to the tidy table ``measured``: one row per dataset and distortion."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+import numpy as np
+import pyarrow as pa
+
+from report import names
+from shards.dataset import Dataset
+from shards.errors import DatasetError
+
+#: Rates are those of whole files, headers included; PSNR is the mean of per-image dB on RGB (uint8), MSE the mean
+#: of per-image MSE in squared grey levels. ``*_std`` is the standard deviation over pictures, not an error of the
+#: mean.
+MEASURED = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("plan", pa.string()),
+        ("distortion", pa.string()),
+        ("series", pa.string()),
+        ("codec", pa.string()),
+        ("value", pa.float64()),
+        ("chained", pa.bool_()),
+        ("samples", pa.int64()),
+        ("identical", pa.int64()),
+        *(
+            (f"{name}_{kind}", pa.float64())
+            for name in ("bytes", "bpp", "psnr", "ssim")
+            for kind in ("mean", "std")
+        ),
+        ("mse_mean", pa.float64()),
+    ]
+)
+PEAK = 255.0
+
+
+def measured(datasets: Sequence[Dataset]) -> pa.Table:
+    """Rate, PSNR, SSIM and MSE of every column of every dataset, in the order in which tables print them.
+
+    ``psnr_mean`` is over the pictures that differ from their clean crop, null when none does; ``identical``
+    counts the others, whose PSNR is infinite and whose MSE, 0, counts in ``mse_mean``.
+    Raises DatasetError when a dataset has no finished shard or the same one is given twice.
+    """
+    rows = []
+    for label, dataset in labelled(datasets).items():
+        stats = {row["distortion"]: row for row in dataset.stats().to_pylist()}
+        if not stats.get("clean", {}).get("samples"):
+            raise DatasetError(f"{dataset.storage.url} has no finished shard yet; run distort to the end first")
+        for name in sorted(stats, key=names.order):
+            if stats[name]["samples"]:
+                mse = mean_mse(dataset.table(name, ["psnr"])["psnr"])
+                rows.append(row(label, dataset.plan.hash, name, stats[name] | {"mse_mean": mse}))
+    return pa.Table.from_pylist(rows, schema=MEASURED)
+
+
+def row(dataset: str, plan: str | None, distortion: str, values: dict) -> dict:
+    """A row of ``measured``: the names' part filled in, the numbers taken from ``values``."""
+    place = names.place(distortion)
+    kept = {name: values.get(name) for name in MEASURED.names}
+    return kept | {
+        "dataset": dataset,
+        "plan": plan,
+        "distortion": distortion,
+        "series": place.series,
+        "codec": place.codec,
+        "value": place.value,
+        "chained": place.chained,
+    }
+
+
+def mean_mse(psnr: pa.ChunkedArray) -> float:
+    """Mean over pictures of MSE = 255² / 10^(PSNR/10), squared grey levels; a null PSNR is an MSE of 0."""
+    db = psnr.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return float(np.where(np.isnan(db), 0.0, PEAK**2 / 10 ** (np.nan_to_num(db) / 10)).mean())
+
+
+def labelled(datasets: Sequence[Dataset]) -> dict[str, Dataset]:
+    """Short names for datasets: the last part of the path, and as much before it as tells them apart."""
+    paths = [PurePosixPath(dataset.storage.root) for dataset in datasets]
+    twice = [str(path) for path, count in Counter(paths).items() if count > 1]
+    if twice:
+        raise DatasetError(f"{twice[0]} is given twice")
+    parts = 1
+    while len({path.parts[-parts:] for path in paths}) < len(paths):
+        parts += 1
+    return {"/".join(path.parts[-parts:]): data for path, data in zip(paths, datasets, strict=True)}
+
+
+def incomplete(table: pa.Table) -> list[str]:
+    """One sentence per column that has fewer samples than its dataset's clean column: its mean is of a part."""
+    rows = table.to_pylist()
+    whole = {row["dataset"]: row["samples"] for row in rows if row["distortion"] == "clean"}
+    return [
+        f"{row['dataset']}: {row['distortion']} has {row['samples']:,} of {whole[row['dataset']]:,} samples; "
+        "its means are over that part only. Run distort again to complete it."
+        for row in rows
+        if row["dataset"] in whole and row["samples"] != whole[row["dataset"]]
+    ]

@@ -1,0 +1,154 @@
+"""How figures look: colours and markers of codecs, plain numbers on log axes, labels beside the curves.
+
+Every codec has one colour and one marker in all figures, so colour never stands alone. ``hover`` records what
+the page shows under the pointer; it draws nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+INK, MUTED, GRID, PAPER = "#1b1b1b", "#5c5c5c", "#d9d9d9", "#fdfdfd"
+
+#: codec -> (colour on paper, colour on a dark page, marker). All have a contrast of at least 3:1 to their page.
+CODECS = {
+    "clean": (INK, "#e8e8e8", "*"),
+    "jpeg": ("#0072b2", "#4aa8e0", "o"),
+    "j2k": ("#c44e00", "#f08a4b", "s"),
+    "bpg": ("#007f5f", "#35b893", "^"),
+    "hevc": ("#4d7c0f", "#98c04a", "v"),
+    "webp": ("#9a6a00", "#dba63a", "D"),
+    "avif": ("#b0478f", "#dd86c0", "P"),
+    "jxl": ("#6a4fb3", "#a893ea", "X"),
+    "noise": ("#6b6b6a", "#a9a9a8", "<"),
+    "blur": ("#7a5c3e", "#bf9c78", ">"),
+}
+OTHER = ("#00808c", "#4fbcc7", "h")  #: codecs of other packages
+#: What the page turns into its own colours; see ``themed`` in report/page.py.
+THEME = {INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--paper"}
+
+#: svg.hashsalt and the missing dates make the files the same on every run.
+RC = {
+    "font.size": 9,
+    "font.family": "DejaVu Sans",
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.facecolor": PAPER,
+    "figure.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
+    "figure.constrained_layout.use": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 6,
+    "svg.hashsalt": "codecproof",
+    "path.simplify": False,
+}
+
+
+def colour(codec: str) -> str:
+    return CODECS.get(codec, OTHER)[0]
+
+
+def marker(codec: str) -> str:
+    return CODECS.get(codec, OTHER)[2]
+
+
+def panels(count: int, shared: bool = True) -> tuple[Figure, list[Axes]]:
+    """A figure of ``count`` panels, two or three in a row; ``shared`` limits compare them."""
+    across = 1 if count == 1 else 2 if count <= 4 else 3
+    down = -(-count // across)
+    width, height = ((6.6, 4.2), (4.8, 3.5), (3.7, 3.0))[across - 1]
+    figure = Figure(figsize=(width * across, height * down))
+    grid = figure.subplots(down, across, sharex=shared, sharey=True, squeeze=False)
+    axes = list(grid.flat)
+    for ax in axes[count:]:
+        ax.remove()
+    for ax in axes[:count]:
+        ax.tick_params(labelbottom=True, labelleft=True)
+    return figure, axes[:count]
+
+
+def curve(ax: Axes, xs: Sequence[float], ys: Sequence[float], codec: str, chained: bool) -> Line2D:
+    """One series: a line through two points or more, a marker for one. Chains are dashed with open markers."""
+    line = ax.plot(
+        xs,
+        ys,
+        color=colour(codec),
+        marker=marker(codec),
+        linestyle="none" if len(xs) < 2 else "--" if chained else "-",
+        markerfacecolor=PAPER if chained else colour(codec),
+        zorder=3,
+    )[0]
+    line.set_gid("curve")
+    return line
+
+
+def bars(ax: Axes, x: float, low: float, high: float, codec: str) -> None:
+    """A 95 % interval, or mean ± one standard deviation over seeds."""
+    ax.plot([x, x], [low, high], color=colour(codec), linewidth=1, marker="_", markersize=4, zorder=2, alpha=0.7)
+
+
+def hover(ax: Axes, xs: Sequence[float], ys: Sequence[float], texts: Sequence[str]) -> None:
+    """Record what the page says about points. Nothing is drawn."""
+    ax.hover = [*getattr(ax, "hover", []), *zip(map(float, xs), map(float, ys), texts, strict=True)]
+
+
+def hover_points(figure: Figure) -> list[tuple[float, float, str]]:
+    """Every recorded point as fractions of the figure from its top left corner, with its text."""
+    figure.draw_without_rendering()
+    width, height = figure.bbox.width, figure.bbox.height
+    found = []
+    for ax in figure.axes:
+        for x, y, text in getattr(ax, "hover", []):
+            px, py = ax.transData.transform((x, y))
+            found.append((round(px / width, 4), round(1 - py / height, 4), text))
+    return found
+
+
+def log_axis(axis, values: Sequence[float]) -> None:
+    """A log axis with numbers people read: 300, 1000, 3000 over a wide range, 1-2-5 steps over a narrow one."""
+    ax = axis.axes
+    (ax.set_xscale if axis is ax.xaxis else ax.set_yscale)("log")
+    low, high = min(values), max(values)
+    decades = math.log10(high / low) if high > low else 0.0
+    pad = 10 ** max(0.06 * decades, 0.04)
+    (ax.set_xlim if axis is ax.xaxis else ax.set_ylim)(low / pad, high * pad)
+    subs = (1, 3) if decades > 2 else (1, 2, 5) if decades > 0.7 else (1, 1.5, 2, 3, 4, 5, 6, 8)
+    axis.set_major_locator(ticker.LogLocator(subs=subs, numticks=50))
+    axis.set_minor_locator(ticker.NullLocator())
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.6g}"))
+
+
+def bytes_axis(ax: Axes, rows: Sequence[dict]) -> None:
+    """Bytes per image above an axis of bpp, when all pictures have one size, so that the two are one number."""
+    sizes = {round(row["bytes_mean"] / row["bpp_mean"], 3) for row in rows if row.get("bytes_mean")}
+    if len(sizes) != 1:
+        return
+    factor = sizes.pop()
+    top = ax.secondary_xaxis("top", functions=(lambda bpp: bpp * factor, lambda count: count / factor))
+    low, high = (limit * factor for limit in ax.get_xlim())
+    subs = (1, 3) if high / low > 100 else (1, 2, 5)
+    top.xaxis.set_major_locator(ticker.LogLocator(subs=subs, numticks=50))
+    top.xaxis.set_minor_locator(ticker.NullLocator())
+    top.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    top.set_xlabel("bytes per image", color=MUTED)
+    top.spines["top"].set_visible(True)

@@ -1,0 +1,170 @@
+"""A table, and its four ways onto a page: CSV for programs, Markdown, LaTeX (booktabs) and HTML for people."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+MISSING = ""  #: a blank, never a zero
+FLOAT = 25  #: rows of one LaTeX float: what a page holds
+
+
+@dataclass(frozen=True)
+class Text:
+    """What a cell says: the value, and a smaller second part such as its interval."""
+
+    main: str = MISSING
+    small: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column for people: ``cell`` turns a record into ``Text``; ``group`` spans neighbours of one name."""
+
+    heading: str
+    cell: Callable[[dict], Text]
+    group: str = ""
+    left: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Records and how people see them. The CSV holds ``records`` unrounded; the other formats show ``columns``."""
+
+    name: str
+    title: str
+    note: str
+    columns: Sequence[Column]
+    records: Sequence[dict]
+
+    def csv(self) -> str:
+        """All fields of all records; a missing value is empty, an infinite one is ``inf``."""
+        out = io.StringIO()
+        fields = list(dict.fromkeys(field for record in self.records for field in record))
+        writer = csv.DictWriter(out, fields, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.records)
+        return out.getvalue()
+
+    def markdown(self) -> str:
+        headings = [" ".join(filter(None, (column.group, column.heading))) for column in self.columns]
+        lines = [headings, [":--" if column.left else "--:" for column in self.columns]]
+        for record in self.records:
+            cells = (column.cell(record) for column in self.columns)
+            lines.append([" ".join(filter(None, (cell.main, cell.small))) for cell in cells])
+        body = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+        return f"{body}\n\n{self.note}\n" if self.note else f"{body}\n"
+
+    def latex(self) -> str:
+        """``table*`` floats of at most ``FLOAT`` rows; they need ``\\usepackage{booktabs}`` and nothing else."""
+        starts = range(0, max(len(self.records), 1), FLOAT)
+        return "\n".join(self._latex_float(start) for start in starts)
+
+    def _latex_float(self, start: int) -> str:
+        small = len(self.columns) > 7
+        caption = f"{self.title}. {self.note}" if start == 0 else f"{self.title}, continued."
+        label = self.name if start == 0 else f"{self.name}-{start // FLOAT + 1}"
+        lines = [
+            "\\begin{table*}",
+            "\\centering" + ("\\footnotesize\\setlength{\\tabcolsep}{3pt}" if small else ""),
+            f"\\caption{{{escape_latex(caption)}}}",
+            f"\\label{{tab:{label}}}",
+            f"\\begin{{tabular}}{{{''.join('l' if column.left else 'r' for column in self.columns)}}}",
+            "\\toprule",
+            *self._latex_groups(),
+            " & ".join(escape_latex(column.heading) for column in self.columns) + r" \\",
+            "\\midrule",
+        ]
+        for record in self.records[start : start + FLOAT]:
+            lines.append(" & ".join(_latex_cell(column.cell(record)) for column in self.columns) + r" \\")
+        return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", "\\end{table*}", ""])
+
+    def _latex_groups(self) -> list[str]:
+        cells, rules, at = [], [], 1
+        for group, members in self.groups():
+            cells.append(
+                f"\\multicolumn{{{members}}}{{c}}{{{escape_latex(group)}}}" if group else "&" * (members - 1)
+            )
+            if group:
+                rules.append(f"\\cmidrule(lr){{{at}-{at + members - 1}}}")
+            at += members
+        return [" & ".join(cells) + r" \\", "".join(rules)] if rules else []
+
+    def groups(self) -> list[tuple[str, int]]:
+        """Group headings with the number of columns that each spans."""
+        return [(group, len(list(members))) for group, members in groupby(column.group for column in self.columns)]
+
+    def html(self, limit: int) -> str:
+        """A ``<table>`` of at most ``limit`` rows; the files hold all of them."""
+        lines = ["<table>", "<thead>"]
+        if any(group for group, _ in self.groups()):
+            spans = "".join(
+                f'<th colspan="{members}"{" class=group" if group else ""}>{html.escape(group)}</th>'
+                for group, members in self.groups()
+            )
+            lines.append(f"<tr>{spans}</tr>")
+        marks = [" class=l" if column.left else "" for column in self.columns]
+        headings = zip(marks, self.columns, strict=True)
+        lines.append(
+            "<tr>"
+            + "".join(f"<th scope=col{mark}>{html.escape(c.heading)}</th>" for mark, c in headings)
+            + "</tr>"
+        )
+        lines += ["</thead>", "<tbody>"]
+        for record in self.records[:limit]:
+            cells = ((mark, column.cell(record)) for mark, column in zip(marks, self.columns, strict=True))
+            lines.append("<tr>" + "".join(f"<td{mark}>{_html_cell(cell)}</td>" for mark, cell in cells) + "</tr>")
+        return "\n".join([*lines, "</tbody>", "</table>"])
+
+
+def number(value: float | None, digits: int, spread: float | None = None, sign: bool = False) -> Text:
+    """A number rounded for people with ± its spread; blank for None, ∞ for infinity."""
+    if value is None or math.isnan(value):
+        return Text()
+    if math.isinf(value):
+        return Text("∞" if value > 0 else "−∞")
+    if round(value, digits) == 0:
+        value, sign = 0.0, False
+    main = f"{value:{'+' if sign else ''},.{digits}f}".replace("-", "−")
+    return Text(main, "" if spread is None else f"± {spread:,.{digits}f}")
+
+
+def _html_cell(cell: Text) -> str:
+    small = f" <small>{html.escape(cell.small)}</small>" if cell.small else ""
+    return html.escape(cell.main) + small
+
+
+def _latex_cell(cell: Text) -> str:
+    if not cell.small:
+        return escape_latex(cell.main)
+    small = f"{{\\tiny {escape_latex(cell.small)}}}"
+    return f"\\begin{{tabular}}[t]{{@{{}}r@{{}}}}{escape_latex(cell.main)}\\\\[-2pt]{small}\\end{{tabular}}"
+
+
+LATEX = {
+    **{char: f"\\{char}" for char in "%&_#${}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "∞": r"$\infty$",
+    "±": r"$\pm$",
+    "−": "$-$",
+    "–": "--",
+    "×": r"$\times$",
+    "²": r"$^2$",
+    "σ": r"$\sigma$",
+    "→": r"$\to$",
+    "“": "``",
+    "”": "''",
+}
+_SPECIAL = re.compile("|".join(map(re.escape, LATEX)))
+
+
+def escape_latex(text: str) -> str:
+    return _SPECIAL.sub(lambda match: LATEX[match[0]], text)

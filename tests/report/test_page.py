@@ -1,0 +1,195 @@
+"""The whole page, as files and in a real browser."""
+
+import importlib.util
+import json
+import re
+import shutil
+import time
+
+import pytest
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--headless",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+in_a_browser = pytest.mark.skipif(
+    not BROWSER or not importlib.util.find_spec("playwright"),
+    reason="no browser: apt-get install chromium && pip install playwright",
+)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def opened(browser):
+    """Open a report; returns the page, what its console said, what it asked the network for, and the seconds."""
+
+    def visit(folder, **options):
+        page = browser.new_page(viewport={"width": 1200, "height": 900}, **options)
+        said, asked = [], []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        start = time.perf_counter()
+        page.goto((folder / "index.html").as_uri())
+        return page, said, [url for url in asked[1:] if not url.startswith("data:")], time.perf_counter() - start
+
+    return visit
+
+
+def test_every_table_and_figure_is_there_in_every_format(built):
+    files = {str(file.relative_to(built)) for file in built.rglob("*") if file.is_file()}
+    for table in ("table1", "mcnemar", "bd-rate", "published"):
+        assert {f"tables/{table}.{extension}" for extension in ("csv", "md", "tex")} <= files
+    names = ["rate-psnr", "rate-ssim", "fig5-train-test-expert", "fig5-train-test-finetune", "fig5-difference"]
+    names += [f"{what}-accuracy-mnasnet1_0" for what in ("fig4-rate", "quality", "psnr", "ssim", "mse")]
+    for figure in names:
+        assert {f"figures/{figure}.{extension}" for extension in ("svg", "png", "csv")} <= files, figure
+    assert "figures/fig3-artifacts.png" in files
+
+
+def test_the_page_names_nothing_outside_itself_but_its_own_files(built):
+    text = (built / "index.html").read_text()
+    links = re.findall(r'(?:href|src)="([^"]*)"', text)
+    assert all(link.startswith(("#", "data:", "tables/", "figures/")) for link in links)
+    assert all((built / link).is_file() for link in links if link.startswith(("tables/", "figures/")))
+    assert str(built.parent) not in text
+
+
+def test_the_same_report_gives_the_same_bytes_and_removes_what_it_no_longer_has(curves, run, tmp_path):
+    for out in ("a", "b"):
+        assert run("report", "build", curves, "--out", tmp_path / out, "--title", "T").returncode == 0
+    first = {file.name: file.read_bytes() for file in (tmp_path / "a").rglob("*") if file.is_file()}
+    assert first == {file.name: file.read_bytes() for file in (tmp_path / "b").rglob("*") if file.is_file()}
+    (tmp_path / "a" / "figures" / "mine.txt").write_text("kept")
+    mine = {"title": "Mine", "source": "me", "width": 96, "height": 96, "rates": {"jpeg-10": [25, 0.7, 900]}}
+    (tmp_path / "mine.json").write_text(json.dumps(mine | {"accuracy": {}}))
+    done = run("report", "build", "--published", tmp_path / "mine.json", "--out", tmp_path / "a")
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "a" / "figures" / "fig3-artifacts.png").exists()
+    assert (tmp_path / "a" / "figures" / "mine.txt").exists()
+
+
+def test_captions_say_what_a_rate_axis_leaves_out_and_why_figures_are_missing(built, curves, run, tmp_path):
+    text = (built / "index.html").read_text()
+    assert "Left out, having no bitstream and so no rate: noise-20, blur-1." in text
+    done = run("report", "build", curves, "--out", tmp_path / "r", "--title", "<b>&")
+    assert done.returncode == 0
+    text = (tmp_path / "r" / "index.html").read_text()
+    assert "no results were given" in text
+    assert "<h1>&lt;b&gt;&amp;</h1>" in text
+
+
+def test_a_chosen_key_is_on_the_sheet_and_an_unknown_one_is_refused(curves, run, tmp_path):
+    done = run("report", "build", curves, "--out", tmp_path / "r", "--key", "coffee_1")
+    assert done.returncode == 0, done.stderr
+    assert "Key coffee_1." in (tmp_path / "r" / "index.html").read_text()
+    done = run("report", "build", curves, "--out", tmp_path / "r", "--key", "nobody")
+    assert done.returncode == 1
+    assert "no key 'nobody'" in done.stderr
+
+
+def test_compare_prints_published_beside_measured(curves, run, tmp_path):
+    done = run("report", "compare", curves, "--csv", tmp_path / "c.csv")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"jpeg-10 +bytes +3,018 ", done.stdout)
+    assert (tmp_path / "c.csv").read_text().startswith("published_in,dataset,distortion")
+
+
+def test_results_after_the_first_may_stand_among_the_datasets_as_a_shell_expands_them(curves, runs, run):
+    done = run("report", "compare", curves, "--results", runs, runs / "results.json")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"jpeg-10 +top-1 \(%\), mnasnet1_0, expert +66\.59 ", done.stdout)
+
+
+@in_a_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_loads_without_errors_or_requests_and_shows_all_figures(built, opened, scheme):
+    page, said, asked, _ = opened(built, color_scheme=scheme)
+    assert (said, asked) == ([], [])
+    plots = page.locator(".plot")
+    assert plots.count() == len(list((built / "figures").glob("*.svg")))
+    for plot in plots.all():
+        box = plot.locator("svg, img").first.bounding_box()
+        assert box["width"] > 300
+        assert box["height"] > 100
+    ink = page.evaluate("getComputedStyle(document.querySelector('.plot svg text')).fill")
+    assert (max(map(int, re.findall(r"\d+", ink))) > 128) == (scheme == "dark")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@in_a_browser
+def test_hovering_a_point_and_the_arrow_keys_tell_its_numbers(built, opened):
+    page, _, _, _ = opened(built)
+    plot = page.locator("#rate-psnr .plot")
+    plot.scroll_into_view_if_needed()
+    points = json.loads(plot.locator("script").text_content())
+    x, y, text = next(point for point in points if point[2].startswith("jpeg-75\n"))
+    box = plot.bounding_box()
+    page.mouse.move(box["x"] + x * box["width"] + 3, box["y"] + y * box["height"] + 3)
+    assert page.locator("#tip").is_visible()
+    assert page.locator("#tip").text_content() == text
+    plot.focus()
+    page.keyboard.press("Escape")
+    assert page.locator("#tip").is_hidden()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#tip").text_content() in [text for _, _, text in points]
+
+
+@in_a_browser
+def test_a_point_under_the_pointer_is_a_drawn_marker(built, opened):
+    page, _, _, _ = opened(built)
+    plot = page.locator("#rate-psnr .plot")
+    plot.scroll_into_view_if_needed()
+    x, y, _ = next(p for p in json.loads(plot.locator("script").text_content()) if p[2].startswith("jpeg-75\n"))
+    box = plot.bounding_box()
+    place = [box["x"] + x * box["width"], box["y"] + y * box["height"]]
+    fill = page.evaluate("([x, y]) => getComputedStyle(document.elementFromPoint(x, y)).fill", place)
+    assert fill == "rgb(0, 114, 178)"  # JPEG's colour
+
+
+@in_a_browser
+def test_three_thousand_runs_make_a_page_under_8_mb_that_loads_in_under_2_s(
+    curves, write_results, opened, run, tmp_path
+):
+    columns = [
+        "jpeg-5",
+        "jpeg-10",
+        "jpeg-30",
+        "jpeg-75",
+        "webp-5",
+        "webp-20",
+        "webp-50",
+        "webp-80",
+        "j2k-50",
+        "blur-1",
+    ]
+    models = [
+        (method, trained_on, seed, {trained_on: 0.5 + 0.001 * seed, "jpeg-10": 0.4})
+        for method in ("stability", "finetune", "expert")
+        for trained_on in columns
+        for seed in range(100)
+    ]
+    assert len(models) == 3000
+    folder = write_results(tmp_path / "r", models, samples=False)
+    out = tmp_path / "out"
+    done = run("report", "build", curves, "--results", folder, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert (out / "index.html").stat().st_size < 8e6
+    _, said, asked, seconds = opened(out)
+    assert (said, asked) == ([], [])
+    assert seconds < 2

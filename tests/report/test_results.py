@@ -1,0 +1,109 @@
+import json
+
+import pytest
+
+from report import accuracy, contents, gather, results
+from shards.dataset import Dataset
+
+
+def collect(curves, *folders):
+    return contents.collect([Dataset(curves)], results.find(folders))
+
+
+def test_results_of_another_dataset_are_refused_with_both_named(curves, write_results, models, tmp_path):
+    folder = write_results(
+        tmp_path / "r", models, dataset={"path": "elsewhere/val", "plan": "f" * 64, "samples": 1}
+    )
+    with pytest.raises(results.ResultsError, match=r"elsewhere/val \(plan ffffffffffff\).*curves \(plan "):
+        collect(curves, folder)
+
+
+def test_a_results_file_that_is_cut_off_is_named(curves, runs, tmp_path):
+    text = (runs / "results.json").read_text()
+    (tmp_path / "results.json").write_text(text[: len(text) // 2])
+    with pytest.raises(results.ResultsError, match=r"results\.json is cut off.*train evaluate"):
+        collect(curves, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(schema=2), "schema 1"),
+        (lambda c: c.pop("dataset"), "lacks 'dataset'"),
+        (lambda c: c["results"][0].pop("model"), r"results\[0\] lacks or garbles 'model'"),
+        (lambda c: c["results"][0]["columns"]["clean"].update(top1=73.1), "not a fraction"),
+    ],
+)
+def test_a_damaged_results_file_says_what_is_wrong(curves, runs, tmp_path, change, message):
+    contents_ = json.loads((runs / "results.json").read_text())
+    change(contents_)
+    (tmp_path / "results.json").write_text(json.dumps(contents_))
+    with pytest.raises(results.ResultsError, match=message):
+        collect(curves, tmp_path)
+
+
+def test_a_path_without_results_is_named(tmp_path):
+    with pytest.raises(results.ResultsError, match=r"no results\.json"):
+        results.find([tmp_path])
+
+
+def test_a_model_counts_once_however_often_it_was_evaluated(curves, runs, write_results, models, tmp_path):
+    again = write_results(tmp_path / "again", models[:1])
+    once, twice = collect(curves, runs), collect(curves, runs, again)
+    assert twice.accuracy.equals(once.accuracy)
+
+
+def test_one_run_keeps_its_interval_and_several_seeds_give_mean_and_spread(curves, write_results, tmp_path):
+    models = [("expert", "jpeg-10", seed, {"jpeg-10": score}) for seed, score in ((0, 0.5), (1, 0.75), (2, 0.25))]
+    (row,) = collect(curves, write_results(tmp_path / "three", models)).accuracy.to_pylist()
+    assert (row["seeds"], row["accuracy"]) == (3, pytest.approx(50))
+    assert row["spread"] == pytest.approx(25)
+    (row,) = collect(curves, write_results(tmp_path / "one", models[:1])).accuracy.to_pylist()
+    assert (row["seeds"], row["spread"], row["low"], row["high"]) == (
+        1,
+        None,
+        pytest.approx(45),
+        pytest.approx(55),
+    )
+
+
+def test_a_specialist_counts_at_its_own_column_and_elsewhere_only_in_the_matrix(collected):
+    scores = {(row["method"], row["distortion"]) for row in collected.accuracy.to_pylist()}
+    assert ("expert", "jpeg-10") in scores
+    assert ("expert", "clean") not in scores
+    assert ("pretrained", "clean") in scores
+    assert len(collected.matrix) == 2 * 4 * 4
+
+
+def test_a_column_no_sample_of_which_was_tested_is_blank(curves, write_results, models, tmp_path):
+    folder = write_results(tmp_path / "r", models[:1])
+    text = json.loads((folder / "results.json").read_text())
+    text["results"][0]["columns"]["jpeg-5"] |= {"n": 0, "top1": None}
+    (folder / "results.json").write_text(json.dumps(text))
+    assert "jpeg-5" not in collect(curves, folder).accuracy["distortion"].to_pylist()
+
+
+def test_protocols_are_not_averaged_as_if_they_were_seeds(curves, write_results, tmp_path):
+    folder = write_results(tmp_path / "r", [("expert", "jpeg-10", seed, {"jpeg-10": 0.5}) for seed in (0, 1)])
+    text = json.loads((folder / "results.json").read_text())
+    text["results"][1]["model"]["protocol"] = "paper"
+    (folder / "results.json").write_text(json.dumps(text))
+    assert collect(curves, folder).accuracy["method"].to_pylist() == ["expert (paper)", "expert (refcode)"]
+
+
+def test_results_for_a_column_the_dataset_lacks_are_shown_without_a_rate(curves, write_results, tmp_path):
+    found = collect(curves, write_results(tmp_path / "r", [("pretrained", None, None, {"bpg-41": 0.5})]))
+    (row,) = found.accuracy.to_pylist()
+    assert (row["accuracy"], row["bytes_mean"]) == (pytest.approx(50), None)
+    assert any("bpg-41" in note for note in found.notes)
+
+
+def test_the_gain_is_expert_over_fine_tuned_whatever_else_there_is():
+    assert accuracy.gain_pair(["expert", "mixed", "pretrained", "finetune"]) == ("expert", "finetune")
+    assert accuracy.gain_pair(["pretrained", "mixed"]) == ("mixed", "pretrained")
+    assert accuracy.gain_pair(["pretrained"]) is None
+
+
+def test_no_results_give_empty_tables(curves):
+    runs = results.runs([], {})
+    assert len(accuracy.accuracy(runs, gather.measured([Dataset(curves)]))) == len(accuracy.matrix(runs)) == 0
