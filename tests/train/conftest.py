@@ -1,0 +1,171 @@
+"""Small real datasets (64x64 tiles of photographs, three classes, uneven shards) and a real small network."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+from train import models
+from train.cli import main
+
+ARCH = "shufflenet_v2_x0_5"
+CLASSES = {"cat": "chelsea", "coffee": "coffee", "rocket": "rocket"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Two cores are shared; and sums come out the same in every process."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+
+
+def tiles(root: Path, count: int, seed: int) -> Path:
+    """``count`` 64x64 tiles of each photograph, in one folder per class."""
+    rng = np.random.default_rng(seed)
+    for label, name in CLASSES.items():
+        photograph = getattr(skimage.data, name)()
+        (root / label).mkdir(parents=True)
+        for i in range(count):
+            y, x = (int(rng.integers(side - 64)) for side in photograph.shape[:2])
+            Image.fromarray(photograph[y : y + 64, x : x + 64]).save(root / label / f"{label}{seed}_{i}.png")
+    return root
+
+
+def distort(source: Path, root: Path, *options: object) -> Path:
+    """Run the real distorter."""
+    program = Path(sys.executable).parent / "distort"
+    arguments = map(
+        str, (source, root, "--distortions", "jpeg-10,j2k-75", "--crop", "none", "--workers", 1, *options)
+    )
+    made = subprocess.run([program, "run", *arguments], capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    return root
+
+
+@pytest.fixture(scope="session")
+def train_source(tmp_path_factory) -> Path:
+    return tiles(tmp_path_factory.mktemp("train-source"), 40, 1)
+
+
+@pytest.fixture(scope="session")
+def train_set(train_source, tmp_path_factory) -> Path:
+    """119 samples (one picture is broken) in shards of 50, 50 and 19 or so. Read only."""
+    source = shutil.copytree(train_source, tmp_path_factory.mktemp("broken") / "source")
+    (source / "cat" / "cat1_3.png").write_bytes(b"not a picture")
+    return distort(source, tmp_path_factory.mktemp("train-set") / "train", "--shard-size", 50, "--max-bad", 1)
+
+
+@pytest.fixture(scope="session")
+def val_source(tmp_path_factory) -> Path:
+    return tiles(tmp_path_factory.mktemp("val-source"), 13, 2)
+
+
+@pytest.fixture(scope="session")
+def val_set(val_source, tmp_path_factory) -> Path:
+    """39 samples in shards of 16, 16 and 7. Read only."""
+    return distort(val_source, tmp_path_factory.mktemp("val-set") / "val", "--shard-size", 16)
+
+
+@pytest.fixture(scope="session")
+def make_set():
+    """``make_set(source, root, *options)`` distorts; ``make_tiles(root, count, seed)`` makes sources."""
+    return distort
+
+
+@pytest.fixture(scope="session")
+def make_tiles():
+    return tiles
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A copy of a dataset, to be damaged."""
+    return lambda root: shutil.copytree(root, tmp_path / f"copy-of-{root.name}")
+
+
+@pytest.fixture(scope="session")
+def weights(train_set, val_set, tmp_path_factory) -> Path:
+    """Weights that two epochs on the clean crops gave: a small "pre-trained" network."""
+    out = tmp_path_factory.mktemp("weights") / "scratch"
+    result = invoke(
+        "finetune", train_set, "--val", val_set, "--column", "clean", "--arch", ARCH, "--weights", "none",
+        "--epochs", 2, "--batch", 16, "--holdout", 0.1, "--workers", 0, "--test-columns", "none", "--out", out,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    return out / "last.safetensors"
+
+
+def invoke(*arguments: object):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="session")
+def cli():
+    """Run ``train`` in this process; the result has ``exit_code``, ``output`` (both streams)."""
+    return invoke
+
+
+@pytest.fixture
+def training(train_set, val_set, weights, tmp_path):
+    """``training(objective, *options)`` -> arguments of a short training into ``tmp_path / out``."""
+
+    def arguments(
+        objective: str, *options: object, out: str = "run", train: Path = train_set, val: Path = val_set
+    ):
+        return [
+            objective, train, "--val", val, "--column", "clean" if objective == "stability" else "jpeg-10",
+            "--arch", ARCH, "--weights", weights, "--epochs", 1, "--batch", 16, "--holdout", 0.1, "--lr", 1e-3,
+            "--shuffle", 20, "--workers", 0, "--test-columns", "none", "--out", tmp_path / out, *options,
+        ]  # fmt: skip
+
+    return arguments
+
+
+RANKS = """
+for rank in $(seq 0 $(($WORLD_SIZE - 1))); do RANK=$rank LOCAL_RANK=$rank "$@" & pids="$pids $!"; done
+for pid in $pids; do wait $pid || status=$?; done
+exit ${status:-0}
+"""
+
+
+@pytest.fixture(scope="session")
+def start():
+    """Start ``python -m train``, also on several ranks, under torchrun or with its environment; the process."""
+
+    def start(*arguments: object, ranks: int = 1, torchrun: bool = False) -> subprocess.Popen:
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
+        command = [sys.executable, *(launcher if torchrun else []), "-m", "train", *map(str, arguments)]
+        environment = dict(os.environ)
+        if ranks > 1 and not torchrun:
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = str(free.getsockname()[1])
+            environment |= {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+            command = ["sh", "-c", RANKS, "sh", *command]
+        return subprocess.Popen(command, text=True, env=environment, start_new_session=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def read_json():
+    return lambda path: json.loads(Path(path).read_text())
+
+
+@pytest.fixture(scope="session")
+def state_of():
+    """Name -> tensor of a weights file."""
+    return lambda file: models.read_weights(file)[0]

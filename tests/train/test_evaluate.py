@@ -1,0 +1,151 @@
+"""Accuracy: every sample once, every column in one pass, and intervals that are what they say."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from scipy.stats import binomtest
+
+from shards.dataset import Dataset
+from train import models
+from train.results import column_result, wilson
+
+COLUMNS = ["clean", "j2k-75", "jpeg-10"]
+
+
+@pytest.fixture(scope="module")
+def results(cli, val_set, weights, tmp_path_factory):
+    out = tmp_path_factory.mktemp("results") / "results.json"
+    both = ["--checkpoint", weights, "--arch", "shufflenet_v2_x0_5", "--weights", weights]
+    result = cli("evaluate", val_set, *both, "--workers", 0, "--batch", 10, "--out", out)
+    assert result.exit_code == 0, result.output
+    return out, result
+
+
+def expected_right(val_set, weights, column):
+    """Key -> whether top-1 is right, and how many classes scored above the right one, one picture at a time."""
+    from distort.codecs import decode
+
+    net = models.load("shufflenet_v2_x0_5", str(weights), 3).classifier.eval()
+    found = {}
+    with torch.no_grad():
+        for key, label, entry in Dataset(val_set).read(column):
+            logits = net(torch.from_numpy(decode(entry.data, entry.extension).copy())[None])[0]
+            loss = -logits.log_softmax(0)[label]
+            found[key] = (bool(logits.argmax() == label), float(loss))
+    return found
+
+
+def test_every_column_is_counted_over_every_sample(results, read_json, val_set, weights):
+    columns = read_json(results[0])["results"][0]["columns"]
+    assert set(columns) == set(COLUMNS)
+    for name, column in columns.items():
+        expected = expected_right(val_set, weights, name)
+        assert column["n"] == len(expected) == 39
+        assert column["top1"] == pytest.approx(np.mean([right for right, _ in expected.values()]))
+        assert column["loss"] == pytest.approx(np.mean([loss for _, loss in expected.values()]), rel=1e-4)
+        assert column["top5"] == 1.0  # of three classes
+        assert column["top1_interval"] == wilson(round(column["top1"] * 39), 39)
+
+
+def test_the_answers_per_sample_lie_beside_the_results(results, read_json, val_set, weights):
+    out, _ = results
+    for k, result in enumerate(read_json(out)["results"]):
+        assert result["samples"] == f"results.{k}.parquet"
+        table = pq.read_table(out.with_name(result["samples"]))
+        assert table.column_names == ["key", "label", *COLUMNS]
+        assert table["key"].to_pylist() == [key for key, *_ in Dataset(val_set).read("clean")]
+        for name in COLUMNS:
+            expected = expected_right(val_set, weights, name)
+            assert table[name].to_pylist() == [expected[key][0] for key in table["key"].to_pylist()]
+
+
+def test_the_results_name_dataset_and_models(results, read_json, val_set, weights):
+    contents = read_json(results[0])
+    plan = Dataset(val_set).plan
+    assert contents["schema"] == 1
+    assert contents["dataset"] == {"path": str(val_set), "plan": plan.hash, "samples": 39}
+    identity = models.weights_sha256(models.load("shufflenet_v2_x0_5", str(weights), 3).classifier.net)
+    assert [result["model"] for result in contents["results"]] == [
+        {"arch": "shufflenet_v2_x0_5", "method": "pretrained", "trained_on": None, "seed": None, "protocol": None,
+         "weights_sha256": identity},
+        {"arch": "shufflenet_v2_x0_5", "method": "finetune", "trained_on": "clean", "seed": 0, "protocol": "paper",
+         "weights_sha256": identity},
+    ]  # fmt: skip
+
+
+def test_the_table_on_the_terminal_has_a_row_per_model_and_column(results):
+    rows = [line for line in results[1].output.splitlines() if "shufflenet" in line]
+    assert len(rows) == 6
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 10), (1, 10), (5, 10), (10, 10), (721, 1000), (36565, 50000)])
+def test_intervals_are_wilsons(right, n):
+    expected = binomtest(right, n).proportion_ci(0.95, "wilson")
+    assert wilson(right, n) == pytest.approx([expected.low, expected.high], abs=1e-12)
+
+
+def test_top_five_counts_the_right_class_among_five():
+    column = column_result(np.ones(4, np.float32), np.array([1, 0, 0, 0], bool), np.array([1, 1, 1, 0], bool))
+    assert (column["n"], column["top1"], column["top5"], column["loss"]) == (4, 0.25, 0.75, 1.0)
+
+
+def test_a_network_that_prefers_nothing_is_right_about_nothing(cli, val_set, tmp_path, read_json):
+    classifier = models.build("shufflenet_v2_x0_5", 3)
+    torch.nn.init.zeros_(classifier.net.fc.weight)
+    torch.nn.init.zeros_(classifier.net.fc.bias)
+    models.save_weights(classifier.net, tmp_path / "same.safetensors", {"arch": "shufflenet_v2_x0_5"})
+    out = tmp_path / "results.json"
+    result = cli("evaluate", val_set, "--checkpoint", tmp_path / "same.safetensors", "--columns", "clean",
+                 "--workers", 0, "--out", out)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert read_json(out)["results"][0]["columns"]["clean"]["top1"] == 0
+
+
+def test_a_network_without_finite_answers_is_refused(cli, val_set, tmp_path):
+    classifier = models.build("shufflenet_v2_x0_5", 3)
+    torch.nn.init.constant_(classifier.net.fc.bias, float("nan"))
+    models.save_weights(classifier.net, tmp_path / "nan.safetensors", {"arch": "shufflenet_v2_x0_5"})
+    result = cli("evaluate", val_set, "--checkpoint", tmp_path / "nan.safetensors", "--columns", "clean",
+                 "--workers", 0, "--out", tmp_path / "results.json")  # fmt: skip
+    assert result.exit_code == 1
+    assert "has no finite answer for key" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--checkpoint", "nowhere.safetensors"], "no weights at nowhere.safetensors"),
+        (["--arch", "resnet18"], "give --checkpoint FILE, or --arch NAME with --weights"),
+        ([], "give --checkpoint FILE, or --arch NAME with --weights"),
+        (["--arch", "shufflenet_v2_x0_5", "--weights", "none", "--columns", "bpg-41"],
+         "has no column 'bpg-41'; it has clean, j2k-75, jpeg-10"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_evaluated_is_said_in_a_line(cli, val_set, tmp_path, options, message):
+    result = cli("evaluate", val_set, *options, "--out", tmp_path / "r.json")
+    assert result.exit_code in (1, 2)
+    assert message in result.output
+
+
+def test_the_checkpoint_of_a_run_is_evaluated_like_its_weights(cli, val_set, weights, tmp_path, read_json):
+    results = []
+    for file in (weights, weights.with_name("last.pt")):
+        done = cli("evaluate", val_set, "--checkpoint", file, "--columns", "clean", "--out", tmp_path / "r.json")
+        assert done.exit_code == 0, done.output
+        results.append(read_json(tmp_path / "r.json"))
+    assert results[0] == results[1]
+
+
+def test_weights_that_do_not_name_their_network_need_an_arch(cli, val_set, tmp_path):
+    torch.save(models.build("resnet18", 3).net.state_dict(), tmp_path / "bare.pth")
+    result = cli("evaluate", val_set, "--checkpoint", tmp_path / "bare.pth", "--out", tmp_path / "r.json")
+    assert "does not name its network: give it as --arch NAME --weights" in result.output
+
+
+def test_a_network_trained_on_other_classes_is_refused(cli, weights, make_tiles, make_set, tmp_path):
+    source = make_tiles(tmp_path / "source", 2, 7)
+    (source / "cat").rename(source / "tiger")
+    root = make_set(source, tmp_path / "set")
+    result = cli("evaluate", root, "--checkpoint", weights, "--out", tmp_path / "r.json")
+    assert "was trained on other classes, or on the same in another order" in result.output

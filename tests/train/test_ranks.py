@@ -1,0 +1,51 @@
+"""Two real ranks (gloo) give what one process gives."""
+
+import csv
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from shards.dataset import Dataset
+from train.distributed import World
+from train.evaluate import Candidate, evaluate
+
+
+def test_two_ranks_evaluate_as_one_process_does(cli, start, val_set, weights, tmp_path, read_json):
+    alone, together = tmp_path / "alone.json", tmp_path / "together.json"
+    options = ("evaluate", val_set, "--checkpoint", weights, "--batch", 5)
+    running = start(*options, "--workers", 2, "--out", together, ranks=2, torchrun=True)
+    assert cli(*options, "--workers", 0, "--out", alone).exit_code == 0
+    _, error = running.communicate(timeout=120)
+    assert running.returncode == 0, error
+    one, two = (read_json(file)["results"][0] for file in (alone, together))
+    for name, column in one["columns"].items():
+        losses = [answer["columns"][name].pop("loss") for answer in (one, two)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+        assert two["columns"][name] == column
+        assert column["n"] == 39
+    answers = [pq.read_table(file.with_name(f"{file.stem}.0.parquet")) for file in (alone, together)]
+    assert answers[0].equals(answers[1])
+
+
+def test_two_ranks_train_select_and_teach(start, training, copied, train_set, weights, tmp_path):
+    root = copied(train_set)
+    taught = start("teach", root, "--arch", "shufflenet_v2_x0_5", "--weights", weights, ranks=2)
+    output, error = taught.communicate(timeout=120)
+    assert taught.returncode == 0, error
+    assert "3 shards computed" in output
+    run = start(*training("expert", "--teacher", "cached", "--workers", 2, train=root), ranks=2)
+    _, error = run.communicate(timeout=120)
+    assert run.returncode == 0, error
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        row = list(csv.DictReader(file))[-1]
+    top1 = float(row["select_top1"]) * 12
+    assert top1 == pytest.approx(round(top1), abs=1e-9)
+
+
+def test_more_ranks_than_validation_samples_are_refused(val_source, make_set, weights, tmp_path):
+    two = World(0, 2, torch.device("cpu"))
+    data = Dataset(make_set(val_source, tmp_path / "one", "--limit", 1))
+    candidate = Candidate.pretrained("shufflenet_v2_x0_5", str(weights), data)
+    with pytest.raises(ValueError, match="one has 1 samples for 2 ranks: start fewer ranks"):
+        evaluate(data, ["clean"], [candidate], two)

@@ -1,0 +1,188 @@
+"""A run that was killed goes on as if nothing had happened, alone and with two ranks."""
+
+import csv
+import os
+import signal
+import time
+
+import pytest
+import torch
+
+from train import checkpoint
+
+CHANGING = {"images_per_s", "waiting", "select_seconds"}
+
+
+def history(out):
+    with (out / "metrics.csv").open() as file:
+        return [{k: v for k, v in row.items() if k not in CHANGING} for row in csv.DictReader(file)]
+
+
+def wait_for_mid_epoch(process, last, seconds=120):
+    """Until the checkpoint says that the second epoch has begun."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        assert process.poll() is None, process.communicate()
+        if last.exists():
+            state = checkpoint.load(last)["state"]
+            if state["epoch"] == 1 and state["step"] >= 2:
+                return
+        time.sleep(0.01)
+    raise AssertionError("the second epoch did not begin in time")
+
+
+def kill(process):
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def assert_same_run(one, two, state_of):
+    a, b = (checkpoint.load(out / "last.pt") for out in (one, two))
+    for name in a["model"]:
+        assert torch.equal(a["model"][name], b["model"][name]), name
+    moments = [run["optimiser"]["state"] for run in (a, b)]
+    for i, state in moments[0].items():
+        assert all(torch.equal(value, moments[1][i][name]) for name, value in state.items())
+    assert history(one) == history(two)
+    best = [state_of(out / "best.safetensors") for out in (one, two)]
+    assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
+
+
+LONG = ("--epochs", 2, "--batch", 8, "--flip", "--checkpoint-minutes", 0)
+
+
+def test_killed_in_mid_epoch_and_resumed_equals_uninterrupted_bit_for_bit(
+    cli, start, training, tmp_path, state_of
+):
+    whole = cli(*training("expert", *LONG, "--workers", 2, out="whole"))
+    assert whole.exit_code == 0, whole.output
+    arguments = training("expert", *LONG, "--workers", 2, "--resume", out="killed")
+    process = start(*arguments)
+    wait_for_mid_epoch(process, tmp_path / "killed" / "last.pt")
+    kill(process)
+    there = checkpoint.load(tmp_path / "killed" / "last.pt")["state"]
+    assert (there["epoch"], len(there["history"])) == (1, 2)
+    assert not (tmp_path / "killed" / "finished").exists()
+    resumed = cli(*arguments)
+    assert resumed.exit_code == 0, resumed.output
+    assert "epoch 1/2" not in resumed.output
+    assert_same_run(tmp_path / "whole", tmp_path / "killed", state_of)
+
+
+def test_two_ranks_killed_and_resumed_equal_two_ranks_uninterrupted(start, training, tmp_path, state_of):
+    whole = start(*training("expert", *LONG, "--accumulate", 2, out="whole"), ranks=2)
+    arguments = training("expert", *LONG, "--accumulate", 2, "--resume", out="killed")
+    process = start(*arguments, ranks=2)
+    wait_for_mid_epoch(process, tmp_path / "killed" / "last.pt")
+    kill(process)
+    again = start(*arguments, ranks=2)
+    for run in (whole, again):
+        output, error = run.communicate()
+        assert run.returncode == 0, error
+    assert "epoch 1/2" not in output
+    assert_same_run(tmp_path / "whole", tmp_path / "killed", state_of)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 0)])
+def test_a_signal_leaves_a_checkpoint_to_go_on_from(cli, start, training, tmp_path, number, status):
+    arguments = training("finetune", "--epochs", 50, "--batch", 8, "--checkpoint-minutes", 0, "--resume")
+    process = start(*arguments)
+    last = tmp_path / "run" / "last.pt"
+    wait_for_mid_epoch(process, last)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert f"stopped by {number.name} in epoch" in error
+    assert "the same command with --resume goes on" in error
+    assert not (tmp_path / "run" / "finished").exists()
+    there = checkpoint.load(last)["state"]
+    assert cli(*arguments, "--epochs", there["epoch"] + 1).exit_code == 0
+    assert checkpoint.load(last)["state"]["epoch"] == there["epoch"] + 1
+    assert (tmp_path / "run" / "finished").exists()
+
+
+def test_a_folder_in_use_needs_resume(cli, training):
+    assert cli(*training("finetune")).exit_code == 0
+    again = cli(*training("finetune"))
+    assert again.exit_code == 1
+    assert "holds a run; --resume continues it, or choose another --out" in again.output
+    assert cli(*training("finetune", "--resume")).exit_code == 0
+
+
+@pytest.fixture
+def interrupted(cli, training, tmp_path):
+    """A run folder whose checkpoint is in mid-epoch."""
+    assert cli(*training("finetune")).exit_code == 0
+    last = tmp_path / "run" / "last.pt"
+    contents = checkpoint.load(last)
+    contents["state"] |= {"epoch": 0, "step": 2, "sums": [{"loss": 1.0, "ce": 1.0}]}
+    contents["state"]["history"] = contents["state"]["history"][:1]
+    checkpoint.save(last, contents)
+    return last
+
+
+@pytest.mark.parametrize(
+    ("objective", "options", "difference"),
+    [
+        ("finetune", ["--batch", 8], "batch: 16 in the checkpoint, 8 now"),
+        ("finetune", ["--lr", 1e-4], "lr: 0.001 in the checkpoint, 0.0001 now"),
+        ("finetune", ["--column", "j2k-75"], "column: jpeg-10 in the checkpoint, j2k-75 now"),
+        ("finetune", ["--workers", 3], "workers: 1 in the checkpoint, 3 now"),
+        ("finetune", ["--shuffle", 7], "shuffle: 20 in the checkpoint, 7 now"),
+        ("expert", [], "objective: finetune in the checkpoint, expert now"),
+        ("finetune", ["--seed", 3], "seed: 0 in the checkpoint, 3 now"),
+    ],
+)
+def test_a_run_with_other_settings_is_not_continued(cli, training, interrupted, objective, options, difference):
+    result = cli(*training(objective, *options, "--resume"))
+    assert result.exit_code == 1
+    assert "belongs to another run" in result.output
+    assert difference in result.output
+
+
+def test_another_dataset_is_not_continued(cli, training, interrupted, make_tiles, make_set, tmp_path):
+    other = make_set(make_tiles(tmp_path / "source", 40, 9), tmp_path / "other")
+    result = cli(*training("finetune", "--resume", train=other))
+    assert result.exit_code == 1
+    assert "train dataset: " in result.output
+
+
+def test_between_epochs_the_number_of_workers_may_change(cli, training):
+    assert cli(*training("finetune")).exit_code == 0
+    result = cli(*training("finetune", "--workers", 2, "--epochs", 2, "--resume"))
+    assert result.exit_code == 0, result.output
+    assert "epoch 2/2" in result.output
+
+
+class Bomb:
+    def __reduce__(self):
+        return (print, ("code ran",))
+
+
+@pytest.mark.parametrize("content", ["bomb", b"", b"x" * 100, "half"])
+def test_a_damaged_or_dangerous_checkpoint_is_refused(cli, training, interrupted, content):
+    if content == "bomb":
+        torch.save({"schema": 1, "model": Bomb()}, interrupted)
+    elif content == "half":
+        interrupted.write_bytes(interrupted.read_bytes()[:20000])
+    else:
+        interrupted.write_bytes(content)
+    result = cli(*training("finetune", "--resume"))
+    assert result.exit_code == 1
+    assert "last.pt is damaged" in result.output or "last.pt is refused" in result.output
+    assert "code ran" not in result.output
+
+
+def test_an_interrupted_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    file = tmp_path / "last.pt"
+    checkpoint.save(file, {"value": 1})
+
+    def broken(contents, path):
+        path.write_bytes(b"half")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(torch, "save", broken)
+    with pytest.raises(OSError, match="no space"):
+        checkpoint.save(file, {"value": 2})
+    assert checkpoint.load(file)["value"] == 1
+    assert list(tmp_path.iterdir()) == [file]

@@ -1,0 +1,218 @@
+"""A training from the command line: what it leaves, what it says, and what it refuses."""
+
+import csv
+import json
+
+import pytest
+import torch
+
+from shards.dataset import Dataset
+from train import checkpoint
+from train.models import Classifier
+from train.reading import survey
+
+ARCH = "shufflenet_v2_x0_5"
+
+
+def metrics(out):
+    with (out / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_folder_holds_what_is_needed_to_believe_and_to_repeat_it(cli, training, tmp_path, read_json):
+    result = cli(*training("expert", "--epochs", 2, "--test-columns", "all"))
+    assert result.exit_code == 0, result.output
+    out = tmp_path / "run"
+    config = read_json(out / "config.json")
+    assert (config["objective"], config["column"], config["seed"], config["lr"]) == ("expert", "jpeg-10", 0, 1e-3)
+    assert len(config["starting weights"]) == 64
+    environment = read_json(out / "environment.json")
+    assert environment["libraries"]["torch"] == torch.__version__.partition("+")[0] or torch.__version__
+    rows = metrics(out)
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    for row in rows[1:]:
+        assert float(row["train_loss"]) == pytest.approx(
+            float(row["train_ce"]) + 0.01 * 384 * float(row["train_kl"]), rel=1e-5
+        )
+    assert {"last.pt", "last.safetensors", "best.safetensors", "finished", "tensorboard"} <= {
+        p.name for p in out.iterdir()
+    }
+    assert any((out / "tensorboard").iterdir())
+    results = read_json(out / "results.json")["results"]
+    assert results[0]["model"]["trained_on"] == "jpeg-10"
+    assert results[0]["model"]["method"] == "expert"
+    assert set(results[0]["columns"]) == {"clean", "jpeg-10", "j2k-75"}
+    assert (out / "best.safetensors").stat().st_mode & 0o044
+
+
+def test_learning_lowers_the_loss(cli, training, tmp_path):
+    cli(*training("finetune", "--epochs", 4))
+    losses = [float(row["train_loss"]) for row in metrics(tmp_path / "run")[1:]]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("objective", ["finetune", "expert", "stability"])
+@pytest.mark.parametrize("protocol", ["paper", "refcode"])
+def test_every_objective_trains_under_every_protocol(cli, training, tmp_path, objective, protocol):
+    result = cli(*training(objective, "--protocol", protocol, "--seed", 1))
+    assert result.exit_code == 0, result.output
+    assert metrics(tmp_path / "run")[-1]["epoch"] == "1"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--amp", "bf16"], ["--ema", 0.9], ["--flip"], ["--accumulate", 2], ["--select-on", "validation"]],
+    ids=lambda options: options[0],
+)
+def test_the_options_of_the_loop(cli, training, tmp_path, options):
+    result = cli(*training("expert", *options))
+    assert result.exit_code == 0, result.output
+    assert float(metrics(tmp_path / "run")[-1]["train_loss"]) > 0
+
+
+def test_the_paper_selects_on_validation_and_counts_all_of_it(cli, training, tmp_path, val_set):
+    cli(*training("finetune", "--select-on", "validation"))
+    top1 = float(metrics(tmp_path / "run")[-1]["select_top1"]) * survey(Dataset(val_set), ["clean"]).samples
+    assert top1 == pytest.approx(round(top1), abs=1e-9)
+
+
+def test_training_again_gives_the_same_weights_and_another_seed_gives_others(cli, training, tmp_path, state_of):
+    for out, seed in (("a", 0), ("b", 0), ("c", 1)):
+        cli(*training("finetune", "--seed", seed, out=out))
+    a, b, c = (state_of(tmp_path / name / "last.safetensors") for name in "abc")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert not all(torch.equal(a[name], c[name]) for name in a)
+
+
+def test_workers_change_who_reads_what_and_nothing_else(cli, training, tmp_path):
+    result = cli(*training("finetune", "--workers", 2))
+    assert result.exit_code == 0, result.output
+    assert float(metrics(tmp_path / "run")[-1]["train_loss"]) > 0
+
+
+def test_the_log_has_images_per_second_waiting_losses_by_name_and_eta(cli, training, monkeypatch):
+    monkeypatch.setattr("train.progress.LOG_EVERY", 0.0)
+    monkeypatch.setattr("train.loop.CHECK_EVERY", 1)
+    output = cli(*training("expert")).output
+    assert "images/s, waiting" in output
+    line = next(line for line in output.splitlines() if line.startswith("epoch 1/1: 16/"))
+    for part in ("96 images", "images/s", "waiting", "loss ", "ce ", "kl ", "ETA "):
+        assert part in line
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_its_samples(cli, training, tmp_path, train_set):
+    result = cli(*training("finetune", "--lr", 1e30, "--epochs", 3))
+    assert result.exit_code == 1
+    assert "the loss is not finite in epoch" in result.output
+    keys = {key for key, *_ in Dataset(train_set).read("clean")}
+    named = (tmp_path / "run" / "not-finite-keys-rank0.txt").read_text().split()
+    assert len(named) == 16
+    assert set(named) <= keys
+    assert f"the batch holds {named[0]}, {named[1]}" in result.output
+    assert all(
+        torch.isfinite(value).all() for value in checkpoint.load(tmp_path / "run" / "last.pt")["model"].values()
+    )
+
+
+def test_a_profile_is_a_trace(cli, training, tmp_path):
+    result = cli(*training("finetune", "--profile"))
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "run" / "trace.json").read_text())["traceEvents"]
+
+
+def refusals():
+    return {
+        "missing column": (["--column", "bpg-41"], "has no column 'bpg-41'; it has clean, j2k-75, jpeg-10"),
+        "batch": (
+            ["--batch", 7, "--accumulate", 2],
+            "--batch 7 cannot be divided among 1 ranks x 2 accumulated parts",
+        ),
+        "too few": (["--batch", 1000], "samples to train on, fewer than one --batch of 1000"),
+        "workers": (["--workers", 200], "--workers 200 on 1 ranks for 107 samples: use fewer"),
+        "nothing held out": (["--holdout", 0.001], "the held-out slice has 0 samples for 1 ranks"),
+        "network": (["--arch", "resnet18"], "holds a shufflenet_v2_x0_5, not a resnet18"),
+        "quirk": (["--quirks", "bn"], "unknown quirk 'bn'"),
+        "weights": (["--weights", "nowhere.pth"], "no weights at nowhere.pth"),
+        "gpu": (["--device", "cuda"], "PyTorch finds no GPU here"),
+        "wandb": (["--wandb"], "--wandb needs its client: pip install wandb"),
+    }
+
+
+@pytest.mark.parametrize("case", refusals())
+def test_what_cannot_be_trained_is_said_in_a_line(cli, training, case):
+    options, message = refusals()[case]
+    if case == "gpu" and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    result = cli(*training("finetune", *options))
+    assert result.exit_code == 1
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_other_classes_in_validation_are_refused(cli, training, make_tiles, make_set, tmp_path):
+    source = make_tiles(tmp_path / "source", 3, 7)
+    (source / "cat").rename(source / "tiger")
+    result = cli(*training("finetune", val=make_set(source, tmp_path / "other")))
+    assert result.exit_code == 1
+    assert "has 3, not the same ('cat' is in one of them only): labels would not mean the same" in result.output
+
+
+def test_a_dataset_in_its_own_order_has_no_random_end_to_hold_out(cli, training, train_source, make_set, tmp_path):
+    ordered = make_set(train_source, tmp_path / "ordered", "--keep-order")
+    result = cli(*training("finetune", train=ordered))
+    assert "was made with --keep-order, so its end is no random sample" in result.output
+    assert cli(*training("finetune", "--select-on", "validation", train=ordered)).exit_code == 0
+
+
+def test_a_label_outside_the_classes_is_refused(cli, training, copied, train_set):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    root = copied(train_set)
+    file = root / "jpeg-10" / "000001.parquet"
+    table = pq.read_table(file)
+    column = table.column_names.index("label")
+    labels = [*table["label"].to_pylist()[:-1], 3]
+    pq.write_table(table.set_column(column, table.schema.field("label"), pa.array(labels, pa.int64())), file)
+    result = cli(*training("finetune", train=root))
+    assert result.exit_code == 1
+    assert "jpeg-10/000001.parquet has label 3, the dataset has 3 classes (0..2)" in result.output
+
+
+def test_a_truncated_dataset_is_refused_before_training(cli, training, copied, train_set):
+    root = copied(train_set)
+    tar = root / "jpeg-10" / "000000.tar"
+    tar.write_bytes(tar.read_bytes()[:-512])
+    assert (
+        "truncated or replaced; delete both and run distort again" in cli(*training("finetune", train=root)).output
+    )
+
+
+def test_a_shard_that_disappears_in_mid_epoch_is_named(cli, training, copied, train_set, monkeypatch):
+    root = copied(train_set)
+    forward, steps = Classifier.forward, []
+
+    def removing(self, images):
+        if self.training:
+            steps.append(1)
+            (root / "jpeg-10" / "000001.tar").unlink(missing_ok=True)
+        return forward(self, images)
+
+    monkeypatch.setattr(Classifier, "forward", removing)
+    result = cli(*training("finetune", "--epochs", 2, "--shuffle", 1, train=root))
+    assert steps
+    assert result.exit_code == 1
+    assert "jpeg-10/000001.tar is missing: it was there when the dataset was opened" in result.output
+
+
+def test_a_new_head_is_for_other_classes(cli, training, make_tiles, make_set, tmp_path):
+    source = make_tiles(tmp_path / "source", 20, 7)
+    (source / "cat" / "cat7_0.png").rename(source / "cat" / "x.png")
+    (source / "dog").mkdir()
+    (source / "cat" / "x.png").rename(source / "dog" / "x.png")
+    root = make_set(source, tmp_path / "four")
+    options = ("--select-on", "validation")
+    refused = cli(*training("finetune", *options, train=root, val=root))
+    assert "3 classes, the dataset has 4; 'train finetune --new-head'" in refused.output
+    done = cli(*training("finetune", *options, "--new-head", train=root, val=root))
+    assert done.exit_code == 0, done.output

@@ -1,0 +1,1 @@
+"""Datasets of tar shards in, experts out: streaming, training, evaluation. Needs the extra ``[train]``."""

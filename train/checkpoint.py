@@ -1,0 +1,82 @@
+"""Checkpoints that are whole or not there, and the question whether one may be continued."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from train.models import first_line
+
+SCHEMA = 1
+LAST = "last.pt"
+
+
+class CheckpointError(ValueError):
+    """A run cannot be continued from this checkpoint; the message names the difference."""
+
+
+def write_atomically(file: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write(path)`` make a file, and give it its name when it is complete and on the disk."""
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        write(partial)
+        _flush(partial)
+        os.replace(partial, file)
+        _flush(file.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def save(file: Path, contents: dict) -> None:
+    """Tensors and plain values only: ``load`` accepts nothing else."""
+    write_atomically(file, lambda path: torch.save({"schema": SCHEMA, **contents}, path))
+
+
+def load(file: Path) -> dict:
+    """Raises CheckpointError when the file is damaged, of another schema, or would run code."""
+    if not file.is_file():
+        raise CheckpointError(f"no checkpoint at {file}")
+    try:
+        contents = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise CheckpointError(f"{file} is refused: it holds Python objects, loading it could run code") from None
+    except (RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
+        raise CheckpointError(f"{file} is damaged: {first_line(error)}") from None
+    if not isinstance(contents, dict) or contents.get("schema") != SCHEMA:
+        raise CheckpointError(f"{file} is not a checkpoint of schema {SCHEMA}")
+    return contents
+
+
+def require_same(file: Path, there: dict, now: dict, mid_epoch: bool) -> None:
+    """Raises CheckpointError naming what differs.
+
+    ``identity`` has to be the same always, ``order`` (who reads what in which order) only within an epoch.
+    """
+    differences = _differences(there["identity"], now["identity"])
+    if mid_epoch:
+        differences += _differences(there["order"], now["order"])
+    if differences:
+        raise CheckpointError(
+            f"{file} belongs to another run; give it the settings it was started with, or another --out:\n  "
+            + "\n  ".join(differences)
+        )
+
+
+def _differences(there: dict, now: dict) -> list[str]:
+    return [
+        f"{name}: {there.get(name)} in the checkpoint, {now.get(name)} now"
+        for name in sorted({*there, *now})
+        if there.get(name) != now.get(name)
+    ]
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

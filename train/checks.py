@@ -1,0 +1,45 @@
+"""Can these datasets, weights, ranks and batches go together? Each question is a refusal with what to do."""
+
+from __future__ import annotations
+
+from shards.errors import DatasetError
+from train import models, slices
+from train.distributed import World
+from train.reading import Survey
+from train.settings import Settings
+
+
+def require_same_classes(train: Survey, val: Survey) -> None:
+    if train.classes != val.classes:
+        odd = sorted(set(train.classes) ^ set(val.classes))
+        said = f"'{odd[0]}' is in one of them only" if odd else "their order differs"
+        raise DatasetError(
+            f"{train.url} has {len(train.classes)} classes and {val.url} has {len(val.classes)}, not the same "
+            f"({said}): labels would not mean the same"
+        )
+
+
+def require_classes(name: str, meta: dict, classes: tuple[str, ...]) -> None:
+    if meta.get("classes_sha256", models.classes_sha256(classes)) != models.classes_sha256(classes):
+        raise ValueError(f"{name} was trained on other classes, or on the same in another order")
+
+
+def require_enough(name: str, pool: slices.Slice, world: World) -> None:
+    """Raises ValueError when some rank would have nothing to evaluate."""
+    if slices.size(pool) < world.size:
+        raise ValueError(f"{name} has {slices.size(pool)} samples for {world.size} ranks: start fewer ranks")
+
+
+def require_sizes(settings: Settings, world: World, batch: int, training, selection) -> None:
+    """Raises ValueError unless every rank and worker gets its share of every step."""
+    split = world.size * settings.accumulate
+    if batch % split:
+        raise ValueError(
+            f"--batch {batch} cannot be divided among {world.size} ranks x {settings.accumulate} accumulated parts"
+        )
+    samples, workers = slices.size(training), max(settings.workers, 1)
+    if samples < batch:
+        raise ValueError(f"{settings.train} has {samples} samples to train on, fewer than one --batch of {batch}")
+    if samples // world.size < workers:
+        raise ValueError(f"--workers {workers} on {world.size} ranks for {samples} samples: use fewer")
+    require_enough(settings.val if settings.select_on == "validation" else "the held-out slice", selection, world)

@@ -1,0 +1,227 @@
+"""Batches of decoded pictures: read in runs, shuffled as bitstreams, decoded a whole batch at a time."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from distort.codecs import decode
+from shards.dataset import Dataset
+from shards.errors import DatasetError
+from train.reading import Column, Files
+from train.slices import Run, Slice, shuffled, size
+from train.teachers import CachedTeacher
+
+CHUNK = 64  #: rows of one sequential read
+
+
+class Batch(NamedTuple):
+    """Some samples, side by side."""
+
+    images: dict[str, Tensor]  #: column -> uint8 (batch, height, width, 3), RGB
+    labels: Tensor  #: int64 (batch,)
+    keys: list[str]
+    places: Tensor  #: int64 (batch, 2): shard and row
+    teacher: Tensor | None = None  #: float16 (batch, classes): cached log-probabilities on the clean crops
+
+    def to(self, device: torch.device) -> Batch:
+        """On a device, without waiting for the copy."""
+
+        def move(tensor):
+            return tensor.to(device, non_blocking=True)
+
+        images = {name: move(image) for name, image in self.images.items()}
+        teacher = None if self.teacher is None else move(self.teacher)
+        return self._replace(images=images, labels=move(self.labels), teacher=teacher)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What to read of which dataset; opened anew by every worker."""
+
+    url: str
+    columns: tuple[str, ...]
+    teacher: str | None = None  #: fingerprint of a cached teacher
+    cache: str | None = None  #: local folder for copies of remote shards
+
+
+class Sample(NamedTuple):
+    run: Run  #: the one sample it is
+    key: str
+    label: int
+    bitstreams: list[bytes]
+    teacher: np.ndarray | None
+
+
+class Reader:
+    """A source, opened: samples of runs, and batches of samples."""
+
+    def __init__(self, source: Source):
+        dataset = Dataset(source.url)
+        files = Files(dataset.storage, source.cache)
+        self.url = source.url
+        self.columns = [Column(dataset, name, files) for name in source.columns]
+        # Keys and labels are in every column; without pictures those of the clean one are read.
+        self.index = self.columns[0] if self.columns else Column(dataset, "clean", files)
+        self.teacher = None if source.teacher is None else CachedTeacher(dataset, source.teacher, files)
+
+    def samples(self, run: Run) -> Iterator[Sample]:
+        """Raises DatasetError when the columns do not hold the same keys."""
+        rows = self.index.rows(run.shard)
+        for column in self.columns[1:]:
+            if column.rows(run.shard).keys != rows.keys:
+                raise DatasetError(
+                    f"{self.url}: shard {run.shard:06d} has other keys in '{column.name}' than in "
+                    f"'{self.index.name}'; 'shards verify' says where"
+                )
+        bitstreams = [column.read(*run) for column in self.columns]
+        scores = None
+        if self.teacher:
+            self.teacher.match(run.shard, rows.keys)
+            scores = self.teacher.read(*run)
+        for i, row in enumerate(range(run.lo, run.hi)):
+            yield Sample(
+                Run(run.shard, row, row + 1),
+                rows.keys[row],
+                int(rows.labels[row]),
+                [column[i] for column in bitstreams],
+                None if scores is None else scores[i],
+            )
+
+    def batch(self, samples: Sequence[Sample]) -> Batch:
+        """Decode. Raises DatasetError naming shard and key of what cannot be decoded."""
+        images = {column.name: self._decode(column, i, samples) for i, column in enumerate(self.columns)}
+        return Batch(
+            images,
+            torch.tensor([sample.label for sample in samples]),
+            [sample.key for sample in samples],
+            torch.tensor([sample.run[:2] for sample in samples]).view(-1, 2),
+            None if self.teacher is None else torch.from_numpy(np.stack([s.teacher for s in samples])),
+        )
+
+    def _decode(self, column: Column, index: int, samples: Sequence[Sample]) -> Tensor:
+        pictures = None
+        for i, sample in enumerate(samples):
+            where = f"{self.url}: column '{column.name}', shard {sample.run.shard:06d}, key '{sample.key}'"
+            try:
+                rgb = decode(sample.bitstreams[index], column.extension)
+            except ValueError as error:
+                raise DatasetError(f"{where}: {error}; 'shards verify --decode' finds all such") from None
+            if pictures is None:
+                pictures = _empty((len(samples), *rgb.shape))
+                array = pictures.numpy()
+            if rgb.shape != array.shape[1:]:
+                raise DatasetError(
+                    f"{where} is {rgb.shape[1]}x{rgb.shape[0]}, others {array.shape[2]}x{array.shape[1]}: "
+                    "a batch needs pictures of one size; distort them with a --crop"
+                )
+            array[i] = rgb
+        return pictures
+
+
+def _empty(shape: tuple[int, ...]) -> Tensor:
+    """uint8; in a worker already in the shared memory through which it reaches the main process."""
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=torch.uint8)
+    storage = torch.UntypedStorage._new_shared(int(np.prod(shape)))
+    return torch.empty(0, dtype=torch.uint8).set_(storage, 0, shape)
+
+
+class Failure(NamedTuple):
+    """A DatasetError on its way out of a worker, without the traceback that PyTorch would wrap it in."""
+
+    message: str
+
+
+class Stream(IterableDataset):
+    """The batches of one rank in one epoch. ``slices`` holds what each worker reads.
+
+    ``buffer`` bitstreams are held to shuffle them, seeded by ``seed`` and the worker; 1 keeps the order. The
+    first ``skip`` batches of the rank are left out without decoding them, nor reading what only they need.
+    """
+
+    def __init__(
+        self, source: Source, slices: Sequence[Slice], batch: int, *,
+        buffer: int = 1, seed: Sequence[int] = (), skip: int = 0,
+    ):  # fmt: skip
+        self.source, self.slices, self.batch = source, list(slices), batch
+        self.buffer, self.seed, self.skip = buffer, tuple(seed), skip
+
+    def __iter__(self) -> Iterator[Batch | Failure]:
+        info = get_worker_info()
+        workers = len(self.slices)
+        # The DataLoader always begins with its worker 0; after a skip that one serves the slice whose turn it is.
+        mine = ((info.id if info else 0) + self.skip) % workers
+        try:
+            yield from self._batches(mine, (self.skip - mine + workers - 1) // workers)
+        except (DatasetError, OSError) as error:
+            yield Failure(str(error))
+
+    def _batches(self, worker: int, skip: int) -> Iterator[Batch]:
+        runs = [
+            Run(run.shard, lo, min(lo + CHUNK, run.hi))
+            for run in self.slices[worker]
+            for lo in range(run.lo, run.hi, CHUNK)
+        ]
+        if not runs:
+            return
+        order = shuffled(size(runs), self.buffer, (*self.seed, worker))
+        left = np.ones(len(order), bool)
+        left[order[: skip * self.batch]] = False
+        reader = Reader(self.source)
+        held: dict[int, Sample] = {}
+        entered, queue = 0, iter(runs)
+        for start in range(skip * self.batch, len(order), self.batch):
+            wanted = order[start : start + self.batch].tolist()
+            while entered <= max(wanted):
+                run = next(queue)
+                positions = range(entered, entered + run.samples)
+                if left[entered : entered + run.samples].any():
+                    held.update((p, s) for p, s in zip(positions, reader.samples(run), strict=True) if left[p])
+                entered += run.samples
+            yield reader.batch([held.pop(position) for position in wanted])
+
+
+def batches(stream: Stream, *, processes: bool, pin: bool = False, prefetch: int = 3) -> Iterator[Batch]:
+    """Run a stream, one worker process for each of its slices, or all in this process.
+
+    Batches arrive in the same order every time. Raises DatasetError, and OSError when a worker died.
+    """
+    if not processes and len(stream.slices) != 1:
+        raise ValueError("without worker processes there is one slice")
+    loader = DataLoader(
+        stream,
+        batch_size=None,
+        num_workers=len(stream.slices) if processes else 0,
+        collate_fn=_as_it_is,
+        pin_memory=pin,
+        prefetch_factor=prefetch if processes else None,
+        worker_init_fn=_start_worker,
+        generator=torch.Generator(),  # the DataLoader draws a number when it starts: not from ours
+    )
+    try:
+        for batch in loader:
+            if isinstance(batch, Failure):
+                raise DatasetError(batch.message)
+            yield batch
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise OSError(f"a data worker died: {error} (out of memory? lower --workers or --shuffle)") from None
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
+
+
+def _start_worker(worker: int) -> None:
+    """The main process decides when to stop; a signal to the whole group must not kill what it is waiting for."""
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,86 @@
+"""Ranks, as torchrun announces them in the environment; one process alone is a world of one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+
+@dataclass(frozen=True)
+class World:
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this is rank 0, the one that prints and writes."""
+        return self.rank == 0
+
+    def sum(self, values: list[float]) -> list[float]:
+        """Sum of every number over all ranks, in float64."""
+        if self.size == 1:
+            return values
+        total = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(total)
+        return total.tolist()
+
+    def maximum(self, values: list[float]) -> list[float]:
+        """The largest of every number over all ranks."""
+        if self.size == 1:
+            return values
+        largest = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return largest.tolist()
+
+    def gather(self, item: object) -> list:
+        """``item`` of every rank, on rank 0; an empty list elsewhere."""
+        if self.size == 1:
+            return [item]
+        items = [None] * self.size if self.first else None
+        dist.gather_object(item, items)
+        return items or []
+
+    def broadcast(self, module: torch.nn.Module) -> None:
+        """Give every rank the buffers (running statistics) of rank 0."""
+        if self.size > 1:
+            for buffer in module.buffers():
+                dist.broadcast(buffer, 0)
+
+    def wait(self) -> None:
+        if self.size > 1:
+            dist.barrier()
+
+
+def device_of(name: str, local_rank: int) -> torch.device:
+    """``auto``, ``cpu`` or ``cuda`` as a device of this rank. Raises ValueError when there is no such GPU."""
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise ValueError("--device cuda: PyTorch finds no GPU here; use --device cpu")
+    if local_rank >= torch.cuda.device_count():
+        raise ValueError(f"local rank {local_rank}, but only {torch.cuda.device_count()} GPUs: start fewer ranks")
+    torch.cuda.set_device(local_rank)
+    return torch.device("cuda", local_rank)
+
+
+@contextmanager
+def world(device: str = "auto") -> Iterator[World]:
+    """Join the other ranks, if torchrun started any: nccl between GPUs, gloo between CPUs."""
+    rank, count, local = (int(os.environ.get(name, default)) for name, default in
+                          (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))  # fmt: skip
+    where = device_of(device, local)
+    if count == 1:
+        yield World(0, 1, where)
+        return
+    # Small control messages stay on the CPU (gloo): they must not make the GPU wait.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if where.type == "cuda" else "gloo")
+    try:
+        yield World(rank, count, where)
+    finally:
+        dist.destroy_process_group()

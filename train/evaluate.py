@@ -1,0 +1,162 @@
+"""Accuracy of classifiers on a dataset's columns: all models and all columns in one pass, every sample once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import torch
+import torch.nn.functional as F
+
+from shards.console import table
+from shards.dataset import Dataset
+from train import models, slices
+from train.checks import require_classes, require_enough
+from train.data import Source, Stream, batches
+from train.distributed import World
+from train.models import Classifier
+from train.progress import Progress, Waiting
+from train.reading import Survey, survey
+from train.results import column_result
+from train.step import PRECISIONS
+
+TOP = 5
+
+
+@dataclass
+class Candidate:
+    """A classifier to be judged, and how it is named in the results."""
+
+    classifier: Classifier
+    model: dict
+
+    @classmethod
+    def pretrained(cls, arch: str, weights: str, dataset: Dataset) -> Candidate:
+        loaded = models.load(arch, weights, len(dataset.plan.classes or ()))
+        require_classes(weights, loaded.meta, dataset.plan.classes or ())
+        return cls(loaded.classifier, cls._describe(loaded.classifier, {"arch": arch, "method": "pretrained"}))
+
+    @classmethod
+    def of_file(cls, file: str, dataset: Dataset) -> Candidate:
+        """A checkpoint of ``train``. Raises ModelError when it does not say what network it is of."""
+        _, meta = models.read_weights(file)
+        if "arch" not in meta:
+            raise models.ModelError(f"{file} does not name its network: give it as --arch NAME --weights {file}")
+        loaded = models.load(meta["arch"], file, len(dataset.plan.classes or ()))
+        require_classes(file, meta, dataset.plan.classes or ())
+        return cls(loaded.classifier, cls._describe(loaded.classifier, meta))
+
+    @staticmethod
+    def _describe(classifier: Classifier, meta: dict) -> dict:
+        names = ("arch", "method", "trained_on", "seed", "protocol")
+        return {name: meta.get(name) for name in names} | {"weights_sha256": models.weights_sha256(classifier.net)}
+
+
+@dataclass
+class Answers:
+    """What every model said of every sample, in the order of the dataset."""
+
+    keys: list[str]
+    labels: np.ndarray  #: int64 (n,)
+    loss: np.ndarray  #: float32 (models, columns, n): cross-entropy
+    rank: np.ndarray  #: int64 (models, columns, n): how many classes scored above the right one
+
+
+def evaluate(
+    dataset: Dataset, columns: Sequence[str], candidates: Sequence[Candidate], world: World, *,
+    batch: int = 64, workers: int = 2, amp: str = "none", cache: str | None = None,
+) -> tuple[dict, list[dict], list[pa.Table]] | None:  # fmt: skip
+    """``(dataset, results, per-sample tables)`` as ``results.write`` takes them, on rank 0; None elsewhere."""
+    found = survey(dataset, columns)
+    pool = slices.between(found.counts, 0, found.samples)
+    require_enough(found.url, pool, world)
+    planned = slices.evaluation(pool, world=world.size, workers=max(workers, 1))[world.rank]
+    source = Source(found.url, tuple(columns), cache=cache)
+    stream = Stream(source, planned, batch)
+    parts = _answers(stream, candidates, columns, world, workers > 0, amp, found.samples)
+    answers = _collect(parts, found, world)
+    if answers is None:
+        return None
+    described = {"path": found.url, "plan": found.plan, "samples": found.samples}
+    results, samples = [], []
+    for k, candidate in enumerate(candidates):
+        top1, top5 = answers.rank[k] < 1, answers.rank[k] < TOP
+        parts = zip(columns, answers.loss[k], top1, top5, strict=True)
+        by_column = {name: column_result(*part) for name, *part in parts}
+        results.append({"model": candidate.model, "columns": by_column})
+        right = {name: pa.array(top1[c]) for c, name in enumerate(columns)}
+        samples.append(pa.table({"key": answers.keys, "label": answers.labels, **right}))
+    return described, results, samples
+
+
+@torch.no_grad()
+def _answers(stream, candidates, columns, world: World, processes: bool, amp: str, total: int) -> list[tuple]:
+    """Per batch of this rank: keys, labels, places, losses and ranks."""
+    nets = [candidate.classifier.to(world.device).eval() for candidate in candidates]
+    dtype, found = PRECISIONS[amp], []
+    feed = Waiting(batches(stream, processes=processes, pin=world.device.type == "cuda"))
+    bar = Progress("evaluate", total, quiet=not world.first)
+    for batch in feed:
+        there = batch.to(world.device)
+        with torch.autocast(world.device.type, dtype) if dtype else nullcontext():
+            logits = torch.stack([torch.stack([net(there.images[name]) for name in columns]) for net in nets])
+        labels = there.labels.expand(*logits.shape[:2], -1)
+        loss = F.cross_entropy(logits.flatten(0, 2), labels.flatten(), reduction="none").view(labels.shape)
+        own = logits.gather(3, labels[..., None])
+        # Ties count against the model: a network that says the same of everything is right by no sample.
+        rank = (logits >= own).sum(3) - 1
+        found.append((batch.keys, batch.labels, batch.places, loss.cpu(), rank.cpu()))
+        bar.update(world.size * len(batch.keys), feed.seconds)
+        if bar.due:
+            bar.show({})
+    bar.close()
+    return found
+
+
+def _collect(parts: list[tuple], found: Survey, world: World) -> Answers | None:
+    """All ranks' answers in the dataset's order. Raises RuntimeError unless every sample is there once."""
+    keys = [key for part in parts for key in part[0]]
+    labels, places = (torch.cat([part[i] for part in parts]).numpy() for i in (1, 2))
+    loss, rank = (torch.cat([part[i] for part in parts], 2).numpy() for i in (3, 4))
+    gathered = world.gather((keys, labels, places, loss, rank))
+    if not gathered:
+        return None
+    keys = [key for part in gathered for key in part[0]]
+    places = np.concatenate([part[2] for part in gathered])
+    expected = [(shard, row) for shard, count in enumerate(found.counts) for row in range(count)]
+    order = np.lexsort((places[:, 1], places[:, 0]))
+    if not np.array_equal(places[order], np.array(expected)):
+        raise RuntimeError(f"{len(places)} answers for {len(expected)} samples of {found.url}: not each once")
+    if not np.isfinite(loss := np.concatenate([part[3] for part in gathered], 2)).all():
+        model, column, i = np.argwhere(~np.isfinite(loss))[0]
+        raise ValueError(
+            f"network {model} has no finite answer for key '{keys[i]}' in column {column}: are its weights sound?"
+        )
+    return Answers(
+        [keys[i] for i in order],
+        np.concatenate([part[1] for part in gathered])[order],
+        loss[:, :, order],
+        np.concatenate([part[4] for part in gathered], 2)[:, :, order],
+    )
+
+
+def show(results: list[dict]) -> None:
+    """A table on stdout: one row per model and column."""
+    rows = [
+        [
+            " ".join(filter(None, (result["model"][part] for part in ("arch", "method", "trained_on")))),
+            name,
+            f"{column['n']:,}",
+            f"{column['top1']:.2%}",
+            "{:.2%} – {:.2%}".format(*column["top1_interval"]),
+            f"{column['top5']:.2%}",
+            f"{column['loss']:.4f}",
+        ]
+        for result in results
+        for name, column in result["columns"].items()
+    ]
+    sys.stdout.write(table(["model", "column", "n", "top-1", "95 %", "top-5", "loss"], rows, left=(0, 1)) + "\n")

@@ -1,0 +1,254 @@
+"""The training loop: epochs, selection, schedule, checkpoints. It knows no loss and no teacher by name."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import torch
+
+from train import checkpoint, slices
+from train.data import Stream, batches
+from train.distributed import World
+from train.job import Job
+from train.profiling import profiler
+from train.progress import Progress, Waiting
+from train.protocol import Plateau
+from train.run import RunFolder
+from train.signals import Stopped, noted
+from train.step import Stepper, seed_step
+
+CHECK_EVERY = 20  #: steps between looks at the losses; each look makes a GPU wait
+TRAINING, SELECTING = 0, 1  #: two families of random numbers
+KEYS_NAMED = 8
+
+
+class TrainingError(ValueError):
+    """Training cannot go on; the message says at which samples."""
+
+
+@dataclass
+class State:
+    """Where a training is. Plain values, saved and restored as they are."""
+
+    plateau: Plateau
+    epoch: int = 0  #: epochs done
+    step: int = 0  #: steps done of the epoch that is running
+    sums: dict[str, float] = field(default_factory=dict)  #: losses of this epoch, added up over this rank's steps
+    history: list[dict] = field(default_factory=list)  #: one row per epoch, the first before any training
+    best: dict = field(default_factory=dict)
+
+
+class Training:
+    def __init__(self, job: Job, folder: RunFolder, world: World):
+        self.job, self.folder, self.world = job, folder, world
+        chosen = job.settings
+        self.stepper = Stepper(
+            job.student, job.objective, world, lr=job.recipe.lr, accumulate=chosen.accumulate, amp=chosen.amp,
+            compile=chosen.compile, ema=chosen.ema, flip=chosen.flip,
+        )  # fmt: skip
+        self.micro_batch = job.batch // (world.size * chosen.accumulate)
+        self.workers = max(chosen.workers, 1)
+        self.state = State(Plateau.of(chosen.objective, job.recipe.lr, job.quirks))
+        self.order = {
+            "ranks": world.size,
+            "workers": self.workers,
+            "accumulate": chosen.accumulate,
+            "shuffle": chosen.shuffle,
+        }
+        self.pending: list[tuple[torch.Tensor, list[str]]] = []
+        self.saved = time.monotonic()
+        self.traced = False
+
+    def run(self) -> None:
+        """Train to the end, from wherever the state is. Raises Stopped on a signal, TrainingError on NaN."""
+        state = self.state
+        with noted() as self.note:
+            if not state.history:
+                self._finish_epoch()
+                self._save()
+            while state.epoch < self.job.epochs and not state.plateau.stopped:
+                measured = self._train_epoch()
+                state.epoch, state.step, state.sums = state.epoch + 1, 0, {}
+                self._finish_epoch(measured)
+                self._save()
+
+    def _stream(self) -> Stream:
+        """What is left of this rank's epoch."""
+        state, chosen = self.state, self.job.settings
+        planned = slices.training(
+            self.job.training.pool, seed=chosen.seed, epoch=state.epoch, world=self.world.size,
+            workers=self.workers, batch=self.micro_batch, per_step=chosen.accumulate,
+        )  # fmt: skip
+        return Stream(
+            self.job.training.source, planned[self.world.rank], self.micro_batch, buffer=chosen.shuffle,
+            seed=(chosen.seed, state.epoch, self.world.rank), skip=state.step * chosen.accumulate,
+        )  # fmt: skip
+
+    def _train_epoch(self) -> dict[str, float]:
+        """The rest of an epoch; returns means of its losses over all ranks and steps."""
+        state, steps, seed = self.state, self.job.steps, self.job.settings.seed
+        title = f"epoch {state.epoch + 1}/{self.job.epochs}"
+        bar = Progress(title, steps * self.job.batch, state.step * self.job.batch, quiet=not self.world.first)
+        feed = Waiting(self._batches(self._stream()))
+        with self._trace() as trace:
+            while state.step < steps:
+                seed_step(seed, TRAINING, state.epoch, state.step, self.world.rank)
+                losses, keys = self.stepper.step(feed)
+                self.names = list(losses)
+                self.pending.append((torch.stack(list(losses.values())), keys))
+                state.step += 1
+                bar.update(self.job.batch, feed.seconds)
+                if bar.due or len(self.pending) >= CHECK_EVERY:
+                    self._look(bar)
+                self._between_steps()
+                if trace:
+                    trace.step()
+        self._look(bar)
+        bar.close()
+        totals = self.world.sum(list(state.sums.values()))
+        count = steps * self.world.size
+        means = {f"train_{name}": value / count for name, value in zip(state.sums, totals, strict=True)}
+        return means | {"images_per_s": round(bar.rate(), 1), "waiting": round(bar.share(), 3)}
+
+    def _trace(self):
+        wanted, self.traced = self.job.settings.profile and self.world.first and not self.traced, True
+        return profiler(self.folder.path) if wanted else nullcontext()
+
+    def _batches(self, stream: Stream):
+        pin = self.world.device.type == "cuda"
+        return batches(stream, processes=self.job.settings.workers > 0, pin=pin)
+
+    def _look(self, bar: Progress | None = None) -> None:
+        """Fetch the last steps' losses. Raises TrainingError naming the samples of one that is not finite."""
+        if not self.pending:
+            return
+        rows = torch.stack([values for values, _ in self.pending]).double().cpu()
+        for row, (_, keys) in zip(rows, self.pending, strict=True):
+            if not torch.isfinite(row).all():
+                raise TrainingError(self._not_finite(dict(zip(self.names, row.tolist(), strict=True)), keys))
+            for name, value in zip(self.names, row.tolist(), strict=True):
+                self.state.sums[name] = self.state.sums.get(name, 0.0) + value
+        self.pending.clear()
+        if bar and bar.due:
+            bar.show(dict(zip(self.names, rows[-1].tolist(), strict=True)))
+
+    def _not_finite(self, losses: dict[str, float], keys: list[str]) -> str:
+        file = self.folder.path / f"not-finite-keys-rank{self.world.rank}.txt"
+        file.write_text("\n".join(keys) + "\n")
+        terms = ", ".join(f"{name} {value:g}" for name, value in losses.items())
+        named = ", ".join(keys[:KEYS_NAMED]) + (f" and {len(keys) - KEYS_NAMED} more" if keys[KEYS_NAMED:] else "")
+        return (
+            f"the loss is not finite in epoch {self.state.epoch + 1} ({terms}); the batch holds {named} (all in "
+            f"{file}); lower --lr, or use --amp bf16 or none. {checkpoint.LAST} is from before"
+        )
+
+    def _between_steps(self) -> None:
+        """Save when it is time, stop when a signal came: on all ranks after the same step."""
+        late = time.monotonic() - self.saved >= 60 * self.job.settings.checkpoint_minutes
+        signum, due = map(int, self.world.maximum([self.note.signum, self.world.first and late]))
+        if signum or due:
+            self._save()
+        if signum:
+            where = f"in epoch {self.state.epoch + 1} after step {self.state.step} of {self.job.steps}"
+            raise Stopped(signum, where)
+
+    def _finish_epoch(self, measured: dict[str, float] | None = None) -> None:
+        """Judge the student on the selection slice, adapt the learning rate, keep the best."""
+        state, start = self.state, time.perf_counter()
+        self.world.broadcast(self.stepper.student)
+        scores = self.select()
+        row = {"epoch": state.epoch, "lr": state.plateau.lr, **(measured or {}), **scores}
+        row["select_seconds"] = round(time.perf_counter() - start, 1)
+        if state.plateau.update(state.epoch, scores["select_loss"]):
+            if "adam-reset" in self.job.quirks:
+                self.stepper.start_optimiser(state.plateau.lr)
+            self.stepper.set_lr(state.plateau.lr)
+        state.history.append(row)
+        # The network before training is in the history for comparison; it is no candidate.
+        better = state.epoch > 0 and (scores["select_top1"], -scores["select_loss"]) > (
+            state.best.get("select_top1", -1.0), -state.best.get("select_loss", 0.0),
+        )  # fmt: skip
+        if better:
+            state.best = {"epoch": state.epoch, **scores}
+        if self.world.first:
+            names = ["last.safetensors", *(["best.safetensors"] if better else [])]
+            for name in names:
+                self.folder.save_weights(name, self.stepper.result.net, self.job.meta(state.epoch))
+            self.folder.log(state.history)
+            report(row, self.job.epochs, better)
+
+    @torch.no_grad()
+    def select(self) -> dict[str, float]:
+        """Mean losses and top-1 of the result on the selection slice, every sample once over all ranks."""
+        part, student = self.job.selection, self.stepper.result.eval()
+        planned = slices.evaluation(part.pool, world=self.world.size, workers=self.workers)
+        total, names = None, ["loss"]
+        stream = Stream(part.source, planned[self.world.rank], self.micro_batch)
+        for number, batch in enumerate(self._batches(stream)):
+            seed_step(self.job.settings.seed, SELECTING, number, self.world.rank)
+            batch = batch.to(self.world.device)
+            with self.stepper.autocast():
+                losses, logits = self.job.objective.losses(student, batch)
+            names, count = list(losses), len(batch.labels)
+            correct = (logits.argmax(1) == batch.labels).sum()
+            # Every term is a mean over its batch: weighted by the batch's size, the sum is exact for any batches.
+            row = torch.stack([*(value.double() * count for value in losses.values()), correct.double()])
+            row = torch.cat([row, row.new_tensor([count])])
+            total = row if total is None else total + row
+        *sums, right, counted = self.world.sum(total.tolist())
+        if counted != part.samples:
+            raise TrainingError(f"selection counted {counted:.0f} samples, there are {part.samples}")
+        means = {f"select_{name}": value / counted for name, value in zip(names, sums, strict=True)}
+        return means | {"select_top1": right / counted}
+
+    def _save(self) -> None:
+        self._look()
+        everyone = self.world.gather(self.state.sums)
+        if self.world.first:
+            state = vars(self.state) | {"plateau": self.state.plateau.state(), "sums": everyone}
+            checkpoint.save(
+                self.folder.last,
+                {
+                    "meta": self.job.meta(self.state.epoch),
+                    **self.stepper.state(),
+                    "state": state,
+                    "identity": self.job.identity,
+                    "order": self.order,
+                },
+            )
+        self.saved = time.monotonic()
+
+    def restore(self) -> None:
+        """Go on from the folder's checkpoint. Raises CheckpointError when it is of another run."""
+        there = checkpoint.load(self.folder.last)
+        state = dict(there["state"])
+        now = {"identity": self.job.identity, "order": self.order}
+        checkpoint.require_same(self.folder.last, there, now, mid_epoch=state["step"] > 0)
+        everyone = state.pop("sums")
+        self.state = State(
+            **state | {"plateau": Plateau(**state["plateau"])},
+            sums=everyone[self.world.rank] if state["step"] else {},
+        )
+        self.stepper.load(there)
+        self.stepper.set_lr(self.state.plateau.lr)
+
+
+def report(row: dict, epochs: int, best: bool) -> None:
+    """One line per epoch on stdout."""
+    measured = {k: v for k, v in row.items() if k.startswith(("train_", "select_")) and k != "select_seconds"}
+    terms = ", ".join(f"{name} {value:.4f}" for name, value in measured.items())
+    rate = f", {row['images_per_s']} images/s, waiting {row['waiting']:.0%}" if "images_per_s" in row else ""
+    print(f"epoch {row['epoch']}/{epochs}: lr {row['lr']:.3g}, {terms}{rate}{' *' if best else ''}", flush=True)
+
+
+def train(job: Job, folder: RunFolder, world: World, resumed: bool) -> Training:
+    """The whole training. The folder is open."""
+    training = Training(job, folder, world)
+    if resumed:
+        training.restore()
+    if world.first:
+        folder.start_logging(job.settings.wandb, vars(job.settings), training.state.history)
+    training.run()
+    return training

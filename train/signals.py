@@ -1,0 +1,39 @@
+"""SIGTERM and SIGUSR1 ask a run to write a checkpoint and stop. They only leave a note; the loop acts on it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+#: What a pre-empted run exits with. SIGTERM: as a shell reports it. SIGUSR1 comes from a scheduler that was asked
+#: to warn and will requeue (sbatch --signal=USR1@120): an orderly end, and no ``finished`` file in the run folder.
+EXIT = {signal.SIGTERM: 128 + signal.SIGTERM, signal.SIGUSR1: 0}
+
+
+class Stopped(Exception):
+    """The run was asked to stop, and its checkpoint is written."""
+
+    def __init__(self, signum: int, where: str):
+        name = signal.Signals(signum).name
+        super().__init__(f"stopped by {name} {where}; the same command with --resume goes on")
+        self.exit_status = EXIT[signum]
+
+
+class Note:
+    signum = 0  #: of the signal that arrived; 0 for none
+
+
+@contextmanager
+def noted() -> Iterator[Note]:
+    note = Note()
+
+    def take(signum, frame):
+        note.signum = note.signum or signum
+
+    before = {number: signal.signal(number, take) for number in EXIT}
+    try:
+        yield note
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,94 @@
+"""``train teach``: run a frozen network once over the clean crops and keep what it says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from shards.dataset import Dataset
+from shards.errors import DatasetError
+from train import models, slices, teachers
+from train.checks import require_classes
+from train.data import Source, Stream, batches
+from train.distributed import World
+from train.models import Teacher
+from train.objectives import CLEAN
+from train.progress import Progress, Waiting
+from train.reading import Column, Files, Survey, survey
+
+
+@dataclass
+class Shard:
+    """Scores of one shard as they come in, in any order."""
+
+    scores: np.ndarray  #: float16 (samples, classes)
+    left: int = field(init=False)
+
+    def __post_init__(self):
+        self.left = len(self.scores)
+
+
+def teach(
+    dataset: Dataset, arch: str, weights: str, world: World, *, batch: int = 64, workers: int = 2, cache=None
+) -> tuple[str, int]:
+    """Cache a teacher beside the dataset; returns its name and how many shards were computed now.
+
+    A shard that is there and of the present clean crops is kept, so an interrupted run goes on.
+    """
+    found = survey(dataset, [CLEAN])
+    loaded = models.load(arch, weights, len(found.classes))
+    require_classes(weights, loaded.meta, found.classes)
+    contents = teachers.fingerprint(loaded.classifier, arch)
+    name = teachers.identity(contents)
+    clean = Column(dataset, CLEAN, Files(dataset.storage))
+    mine = range(world.rank, len(found.counts), world.size)
+    entries = {shard: _present(dataset, name, shard, clean) for shard in mine}
+    todo = [shard for shard, entry in entries.items() if entry is None]
+    teacher = Teacher(loaded.classifier, world.device)
+    source = Source(found.url, (CLEAN,), cache=cache)
+    for shard in _compute(dataset, name, teacher, source, found, todo, batch, workers, world):
+        entries[shard] = teachers.entry(dataset.storage, name, shard)
+    everyone = world.gather(entries)
+    if everyone:
+        merged = {shard: entry for part in everyone for shard, entry in part.items()}
+        teachers.write_record(dataset, name, contents, [merged[shard] for shard in range(len(found.counts))])
+    world.wait()
+    return name, int(world.sum([len(todo)])[0])
+
+
+def _present(dataset: Dataset, name: str, shard: int, clean: Column) -> dict | None:
+    entry = teachers.entry(dataset.storage, name, shard)
+    if entry is None:
+        return None
+    rows = clean.rows(shard)
+    current = (rows.mark.tar_sha256, len(rows.keys), teachers.keys_sha256(rows.keys))
+    return entry if (entry["clean_sha256"], entry["samples"], entry["keys_sha256"]) == current else None
+
+
+def _compute(dataset, name, teacher, source, found: Survey, todo: list[int], batch, workers, world: World):
+    """Score the shards of ``todo``, publish each when it is complete, and yield its number."""
+    pool = [slices.Run(shard, 0, found.counts[shard]) for shard in todo]
+    stream = Stream(source, slices.evaluation(pool, world=1, workers=max(workers, 1))[0], batch)
+    clean = Column(dataset, CLEAN, Files(dataset.storage))
+    shards: dict[int, Shard] = {}
+    feed = Waiting(batches(stream, processes=workers > 0, pin=world.device.type == "cuda"))
+    bar = Progress("teach", slices.size(pool), quiet=not world.first)
+    for part in feed:
+        scores = teacher.log_probs(part.images[CLEAN].to(world.device, non_blocking=True)).cpu().numpy()
+        if not np.isfinite(scores).all():
+            raise DatasetError(f"the teacher's scores of {part.keys[0]} … {part.keys[-1]} are not finite")
+        for (shard, row), score in zip(part.places.tolist(), scores, strict=True):
+            if shard not in shards:
+                shards[shard] = Shard(np.empty((found.counts[shard], len(score)), np.float16))
+            shards[shard].scores[row] = score
+            shards[shard].left -= 1
+            if shards[shard].left == 0:
+                rows = clean.rows(shard)
+                done = shards.pop(shard).scores
+                teachers.write_shard(dataset.storage, name, shard, done, rows.mark.tar_sha256, rows.keys)
+                yield shard
+        bar.update(len(part.keys), feed.seconds)
+        if bar.due:
+            bar.show({})
+    bar.close()
