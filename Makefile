@@ -1,6 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
-DISTORTIONS := paper,webp-5,webp-20,webp-60,avif-10,avif-30,avif-60,jxl-10,jxl-40,jxl-80,noise-20,blur-1,noise-20+jpeg-10
+DISTORTIONS := paper,jpeg-30,j2k-40,bpg-36,webp-5,webp-20,webp-60,webp-80,avif-10,avif-30,avif-60,jxl-10,jxl-40,jxl-80,noise-20,blur-1,noise-20+jpeg-10
 ARCH := shufflenet_v2_x0_5
 CLEAN := demo/runs/clean/best.safetensors
 RECIPE := --val demo/val --arch $(ARCH) --batch 16 --select-on validation --workers 1 --test-columns none --resume
