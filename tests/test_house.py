@@ -41,3 +41,10 @@ def test_torch_is_not_needed_outside_train(room):
 def test_ruff_is_clean(command):
     ruff = subprocess.run([sys.executable, "-m", "ruff", *command, str(ROOT)], capture_output=True, text=True)
     assert ruff.returncode == 0, ruff.stdout + ruff.stderr
+
+
+def test_train_without_pytorch_says_how_to_get_it():
+    code = "import sys; sys.modules['torch'] = None; import train.__main__"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "train needs PyTorch: pip install 'codecproof[train]'\n"

@@ -1,5 +1,13 @@
-"""``python -m train``: what ``torchrun -m train`` starts on every rank."""
+"""``train``, and what torchrun starts: ``torchrun --nproc-per-node 8 -m train …``."""
 
-from train.cli import main
+import sys
 
-main(prog_name="train")
+try:
+    from train.cli import main
+except ModuleNotFoundError as error:
+    if error.name not in ("torch", "torchvision"):
+        raise
+    sys.exit("train needs PyTorch: pip install 'codecproof[train]'")
+
+if __name__ == "__main__":
+    main(prog_name="train")
