@@ -6,7 +6,7 @@ CLEAN := demo/runs/clean/best.safetensors
 RECIPE := --val demo/val --arch $(ARCH) --batch 16 --select-on validation --workers 1 --test-columns none --resume
 TRAIN := OMP_NUM_THREADS=1 $(BIN)/train
 
-.PHONY: demo test clean
+.PHONY: demo test test-cluster clean
 
 .venv/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -26,7 +26,11 @@ demo: .venv/installed  ## distort tiles of scikit-image's photographs, train on 
 	@echo "the report: $(CURDIR)/demo/report/index.html"
 
 test: .venv/installed  ## lint and all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore tests/cluster
+
+test-cluster: .venv/installed  ## Ray, Slurm and S3 servers on this machine, with faults; installs them (root)
+	tests/cluster/install.sh $(BIN)/python
+	$(BIN)/python -m pytest tests/cluster
 
 clean:
 	rm -rf .venv demo build *.egg-info

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from pictures import machine, side_by_side
 
-from distort import crops, job, pictures
+from distort import columns, crops, job, pictures
 from distort.codecs import Codec
 from distort.distortion import generator, parse_list
 from distort.planning import make_plan
@@ -57,7 +57,7 @@ def floor(shard: int) -> None:
 print(f"{machine()}; {plan.pictures} pictures; {', '.join(d.name for d in distortions)}")
 with tempfile.TemporaryDirectory() as folder:
     dataset = job.create(f"{folder}/d", plan, manifest)
-    job.declare_columns(dataset, distortions)
+    columns.declare(dataset, distortions)
     task = Job(f"{folder}/d", tuple(d.name for d in distortions), listing.root)
     floor(0)  # warm up: imports, first use of every library
     whole, bare = [], []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import sys
@@ -9,63 +10,18 @@ from pathlib import Path
 
 import click
 
-from distort import codecs, crops, job, pictures, sheet, sources
+from distort import codecs, columns, crops, job, pictures, sheet, sources
+from distort import slurm as scripts
+from distort import status as looking
 from distort.codecs import Codec
 from distort.codecs.lossless import LOSSLESS
-from distort.distortion import PRESETS, generator, parse_list
+from distort.distortion import PRESETS, Distortion, generator, parse_list
 from distort.metrics import Reference
+from distort.options import CROP, DISTORTIONS, EXIF, MAX_BAD, SSIM, work
 from distort.planning import make_plan
 from shards.console import Group, table
 from shards.dataset import Dataset
 from shards.errors import DatasetError
-
-
-class Part(click.ParamType):
-    name = "K/N"
-
-    def convert(self, value, param, ctx):
-        k, _, n = value.partition("/")
-        if not (k.isdecimal() and n.isdecimal() and 1 <= int(k) <= int(n)):
-            self.fail(f"'{value}' is not K/N with 1 <= K <= N, as in 2/8")
-        return int(k), int(n)
-
-
-DISTORTIONS = click.option(
-    "--distortions", required=True, help="Comma-separated names and presets; see 'distort list'."
-)
-WORKERS = click.option(
-    "--workers",
-    type=click.IntRange(1),
-    default=lambda: len(os.sched_getaffinity(0)),
-    show_default="the cores this process may use",
-    help="Worker processes, one thread each.",
-)
-PART = click.option(
-    "--part", type=Part(), default="1/1", help="Only every N-th shard, from the K-th: one machine of N."
-)
-MAX_BAD = click.option(
-    "--max-bad",
-    type=click.FloatRange(0, 1),
-    default=0.001,
-    show_default=True,
-    help="Exit with status 1 when a larger fraction of the pictures cannot be read.",
-)
-CROP = click.option(
-    "--crop",
-    default="paper",
-    show_default=True,
-    help="paper: short side 256 bicubic, centre 224. none. center:SIZE. random:K: K random-resized crops of 224.",
-)
-EXIF = click.option(
-    "--exif-orientation", is_flag=True, help="Turn pictures as their EXIF data says; ImageNet's loaders do not."
-)
-SSIM = click.option(
-    "--ssim",
-    type=click.Choice(["uniform", "gaussian"]),
-    default="uniform",
-    show_default=True,
-    help="SSIM window: uniform 7x7 (scikit-image's default, the paper's numbers) or Gaussian 11x11 (Wang 2004).",
-)
 
 
 @click.group(cls=Group)
@@ -92,55 +48,75 @@ def main():
 )
 @SSIM
 @EXIF
-@WORKERS
-@PART
 @MAX_BAD
-def run(source, dataset, distortions, crop, split, limit, seed, keep_order, shard_size, clean, ssim,
-        exif_orientation, workers, part, max_bad):  # fmt: skip
-    """Make DATASET from the pictures of SOURCE.
+@click.option("--planned", is_flag=True, help="SOURCE is what DATASET was planned from: do not list it again.")
+@work
+def run(max_bad, **options):
+    """Make DATASET from the pictures of SOURCE. Both may be folders or urls, as in s3://bucket/val.
 
     SOURCE is a folder with one folder per class, a flat folder, a list (.csv, .txt) of 'path,label' lines, or
     WebDataset tars (a .tar or a folder of them). Pictures that cannot be read are recorded in DATASET/errors.
     """
-    wanted = parse_list(distortions)
-    listing = sources.list_pictures(source, split)
-    plan, manifest = make_plan(
-        listing,
-        crops.parse(crop),
-        settings={"clean": clean, "ssim": ssim, "exif_orientation": exif_orientation},
-        seed=seed,
-        shard_size=shard_size,
-        keep_order=keep_order,
-        limit=limit,
-    )
-    _execute(job.create(dataset, plan, manifest), wanted, os.path.abspath(listing.root), workers, part, max_bad)
+    _execute(*_plan_run(options), options, max_bad)
 
 
 @main.command(epilog="Example: distort add val --distortions avif-30,jxl-40")
 @click.argument("dataset")
 @DISTORTIONS
-@WORKERS
-@PART
-def add(dataset, distortions, workers, part):
+@work
+def add(**options):
     """Add columns to DATASET from its stored clean crops. What is there stays untouched."""
-    wanted = parse_list(distortions)
-    data = Dataset(dataset)
-    data.storage.sweep()
-    data.require_complete("clean")
-    _execute(data, wanted, None, workers, part, 1.0)
+    _execute(*_plan_add(options), options, 1.0)
 
 
-def _execute(dataset: Dataset, distortions, source_root, workers, part, max_bad) -> None:
-    job.declare_columns(dataset, distortions)
+def _plan_run(options: dict) -> tuple[Dataset, list[Distortion], str]:
+    """The dataset and its columns, agreed on with what is there; the distortions; the root of the source."""
+    wanted = parse_list(options["distortions"])
+    if options["planned"]:
+        dataset, root = Dataset(options["dataset"]), sources.root_of(options["source"], options["split"])
+    else:
+        listing = sources.list_pictures(options["source"], options["split"])
+        plan, manifest = make_plan(
+            listing,
+            crops.parse(options["crop"]),
+            settings={name: options[name] for name in ("clean", "ssim", "exif_orientation")},
+            **{name: options[name] for name in ("seed", "shard_size", "keep_order", "limit")},
+        )
+        dataset, root = job.create(options["dataset"], plan, manifest), listing.root
+    columns.declare(dataset, wanted, options["any_version"])
+    return dataset, wanted, root
+
+
+def _plan_add(options: dict) -> tuple[Dataset, list[Distortion], None]:
+    wanted = parse_list(options["distortions"])
+    dataset = Dataset(options["dataset"])
+    dataset.storage.sweep()
+    dataset.require_complete(columns.CLEAN)
+    columns.declare(dataset, wanted, options["any_version"])
+    return dataset, wanted, None
+
+
+def _engine(engine: str, workers: int | None, address: str | None) -> job.Engine:
+    if engine == "ray":
+        from distort.engines.ray import map_unordered
+
+        return functools.partial(map_unordered, workers=workers, address=address)
+    from distort.engines.local import map_unordered
+
+    return functools.partial(map_unordered, workers=workers or len(os.sched_getaffinity(0)))
+
+
+def _execute(dataset: Dataset, distortions, source_root, options: dict, max_bad: float) -> None:
+    start = _engine(options["engine"], options["workers"], options["address"])
     try:
-        summary = job.execute(dataset, distortions, source_root, workers, part)
+        summary = job.execute(dataset, distortions, source_root, start, options["part"], options["any_version"])
     except job.Stopped as stop:
         click.echo(f"stopped by {stop}; finished shards are kept, the same command goes on from there", err=True)
         sys.exit(128 + stop.signum)
-    columns = ", ".join(["clean", *(d.name for d in distortions)])
+    names = ", ".join([columns.CLEAN, *(d.name for d in distortions)])
     click.echo(
         f"{dataset.storage.url}: {summary.shards} shards made, {summary.skipped} were there; "
-        f"{summary.pictures - summary.bad:,} of {summary.pictures:,} pictures; columns {columns}"
+        f"{summary.pictures - summary.bad:,} of {summary.pictures:,} pictures; columns {names}"
     )
     for shard, reason in sorted(summary.failed.items()):
         click.echo(f"shard {shard:06d} failed: {reason}", err=True)
@@ -152,6 +128,44 @@ def _execute(dataset: Dataset, distortions, source_root, workers, part, max_bad)
         raise DatasetError(
             f"{summary.bad_fraction:.2%} of the pictures could not be read, more than --max-bad {max_bad:.2%}"
         )
+
+
+@main.command(epilog="Example: distort status s3://bucket/val")
+@click.argument("dataset")
+def status(dataset):
+    """How far DATASET is, from any machine: shards done, running and missing, images/s, ETA, bad pictures."""
+    click.echo(looking.describe(Dataset(dataset)))
+
+
+@main.command(
+    context_settings={"allow_interspersed_args": False},
+    epilog="Example: distort slurm --cpus 16 --time 8:00:00 --sbatch=--partition=cpu --submit "
+    "run imagenet/val /scratch/val --distortions paper",
+)
+@click.option("--cpus", type=click.IntRange(1), default=8, show_default=True, help="Cores per task.")
+@click.option("--time", default="4:00:00", show_default=True, help="Time limit per task; it goes on after it.")
+@click.option(
+    "--tasks", type=click.IntRange(1, scripts.MOST), help="Size of the array.  [default: from the shards]"
+)
+@click.option("--sbatch", "extra", multiple=True, help="One more option of sbatch, as in --sbatch=--account=x.")
+@click.option("--submit", is_flag=True, help="Submit it, and a 'shards verify' to follow, instead of printing it.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_context
+def slurm(context, cpus, time, tasks, extra, submit, command):
+    """Print a Slurm array script for COMMAND: 'run SOURCE DATASET …' or 'add DATASET …' with their options.
+
+    The plan is made here and now; every task then makes its share of the shards. Again, it fills the gaps.
+    """
+    name, *arguments = command
+    plans = {"run": _plan_run, "add": _plan_add}
+    if name not in plans:
+        raise click.UsageError(f"'{name}' is not run or add, as in: distort slurm run SOURCE DATASET …")
+    options = main.commands[name].make_context(f"slurm {name}", arguments, parent=context.parent).params
+    dataset, distortions, source = plans[name](options)
+    planned = ["--planned"] if name == "run" and not options["planned"] else []
+    missing = job.unfinished(dataset, [d.name for d in distortions], range(dataset.plan.shards), source is None)
+    array = scripts.Array(dataset, missing, cpus, time, tasks, extra, [*command, *planned])
+    click.echo(array.submit() if submit else array.script(), nl=submit)
 
 
 @main.command("list", epilog="Example: distort run pictures out --distortions jpeg-10,noise-20+jpeg-10")

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import functools
-import json
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from distort import crops, engine
-from distort.codecs.lossless import LOSSLESS
+from distort.columns import CLEAN
 from distort.distortion import Distortion
+from distort.engines import Done, Failed, Function, Progress, Refused
 from distort.progress import ProgressLine
-from distort.shard import CLEAN, Job, run_shard
-from shards.dataset import COLUMN, Dataset
+from distort.shard import Job, run_shard
+from shards.dataset import Dataset
 from shards.errors import DatasetError
-from shards.plan import FILE, MANIFEST, Plan, column_folder
+from shards.plan import FILE, MANIFEST, Plan
 from shards.storage import PARTIAL, Storage
+
+#: An engine's ``map_unordered`` with its own settings filled in.
+Engine = Callable[[Function, list[int]], Iterator[Progress | Done | Failed | Refused]]
 
 
 class Stopped(BaseException):
@@ -49,106 +51,72 @@ def create(dataset: str, plan: Plan, manifest: pa.Table) -> Dataset:
     """Write a plan into a new folder, or find the same plan in it. Raises DatasetError for another plan."""
     storage = Storage(dataset)
     storage.sweep()
-    if storage.exists(FILE):
-        there = Plan.read(storage)
-        if there.hash != plan.hash:
-            raise DatasetError(
-                f"{dataset} was planned otherwise; use another folder, or the settings it has:\n  "
-                + "\n  ".join(there.differences(plan))
-            )
-    else:
-        others = storage.listing().keys() - {MANIFEST, PARTIAL}
+    others = storage.listing().keys() - {FILE, MANIFEST, PARTIAL}
+    if not storage.exists(FILE):
         if others:
             raise DatasetError(f"{dataset} holds {min(others)} and no {FILE}; choose a new or empty folder")
-        plan.write(storage, manifest)
+        with suppress(FileExistsError):  # another job was faster; whether it has the same plan is seen below
+            plan.write(storage, manifest)
+    there = Plan.read(storage)
+    if there.hash != plan.hash:
+        raise DatasetError(
+            f"{dataset} was planned otherwise; use another folder, or the settings it has:\n  "
+            + "\n  ".join(there.differences(plan))
+        )
+    if not storage.exists(MANIFEST):
+        plan.write_manifest(storage, manifest)
     return Dataset(dataset)
 
 
-def declare_columns(dataset: Dataset, distortions: list[Distortion]) -> None:
-    """Write ``column.json`` of every column that is new; refuse one that would be made otherwise now."""
-    settings = dataset.plan.settings
-    store = LOSSLESS[settings["clean"]]
-    crop = crops.parse(settings["crop"])
-    stored = {"name": f"lossless {settings['clean']}", "settings": store.settings, "versions": store.versions()}
-    cut = {"name": f"crop {crop.name}", "settings": crop.settings, "versions": crop.versions()}
-    _declare(dataset, CLEAN, store.extension, [cut, stored])
-    for distortion in distortions:
-        steps = distortion.settings()
-        if not distortion.has_bitstream:
-            steps.append(stored)
-        _declare(dataset, distortion.name, distortion.extension(store), steps)
-
-
-def _declare(dataset: Dataset, name: str, extension: str, steps: list[dict]) -> None:
-    file = f"{column_folder(name)}/{COLUMN}"
-    column = json.loads(json.dumps({"column": name, "extension": extension, "steps": steps}))
-    if dataset.storage.exists(file):
-        there = dataset.columns.get(name)
-        if there != column:
-            raise DatasetError(
-                f"{dataset.storage.url}: column '{name}' was made otherwise, more of it would not match:\n  "
-                + "\n  ".join(_differences(there or {}, column))
-                + "\nUse what it was made with, or make a new dataset."
-            )
-        return
-    dataset.storage.write(file, (json.dumps(column, indent=2, sort_keys=True) + "\n").encode())
-    vars(dataset).pop("columns", None)  # read again, with the new one
-
-
-def _differences(there: dict, now: dict, prefix: str = "") -> Iterator[str]:
-    for name in sorted({*there, *now}):
-        a, b = there.get(name), now.get(name)
-        if isinstance(a, list) and isinstance(b, list) and len(a) == len(b) and name == "steps":
-            for x, y in zip(a, b, strict=True):
-                yield from _differences(x, y, f"{y.get('name')} ")
-        elif isinstance(a, dict) and isinstance(b, dict):
-            yield from _differences(a, b, prefix)
-        elif a != b:
-            yield f"{prefix}{name}: {json.dumps(a)} in the dataset, {json.dumps(b)} now"
+def unfinished(dataset: Dataset, names: Iterable[str], shards: Iterable[int], only_add: bool) -> list[int]:
+    """Those of ``shards`` that lack a column; of those that have clean crops at least, for ``only_add``."""
+    clean = dataset.committed(CLEAN)
+    done = clean.intersection(*(dataset.committed(name) for name in names))
+    return [shard for shard in shards if shard not in done and (shard in clean or not only_add)]
 
 
 def execute(
     dataset: Dataset,
     distortions: list[Distortion],
     source_root: str | None,
-    workers: int,
+    start: Engine,
     part: tuple[int, int] = (1, 1),
+    any_version: bool = False,
 ) -> Summary:
     """Run every unfinished shard of this part. Raises OSError when the storage fails, Stopped on a signal."""
-    job = Job(dataset.storage.url, tuple(d.name for d in distortions), source_root)
+    job = Job(dataset.storage.absolute, tuple(d.name for d in distortions), source_root, any_version)
     mine = range(part[0] - 1, dataset.plan.shards, part[1])
-    done = set.intersection(*(dataset.committed(name) for name in (CLEAN, *job.distortions)))
-    todo = [shard for shard in mine if shard not in done]
-    if source_root is None:
-        todo = [shard for shard in todo if shard in dataset.committed(CLEAN)]
+    todo = unfinished(dataset, job.distortions, mine, only_add=source_root is None)
     summary = Summary(skipped=len(mine) - len(todo), pictures=_pictures(dataset.plan, mine))
     progress = ProgressLine(len(todo), _pictures(dataset.plan, todo))
-    events = engine.map_unordered(functools.partial(run_shard, job), todo, workers)
+    events = start(functools.partial(run_shard, job), todo)
     try:
         with _signals():
             for event in events:
                 match event:
-                    case engine.Progress(shard, pictures, bad):
+                    case Progress(shard, pictures, bad):
                         progress.update(shard, pictures, bad)
-                    case engine.Done(shard):
+                    case Refused(_, reason):
+                        progress.note(f"{reason}\nIts shards go to other machines.")
+                    case Done(shard):
                         progress.finish(shard)
                         summary.shards += 1
-                    case engine.Failed(shard, reason, storage):
+                    case Failed(shard, reason, storage):
                         progress.update(shard, 0, 0)
                         progress.finish(shard)
                         summary.failed[shard] = reason
                         if storage:
                             raise OSError(f"shard {shard:06d}: {reason}")
     finally:
-        events.close()  # kills the workers
+        events.close()  # ends all work
         dataset.storage.sweep()
         progress.close()
-    summary.bad = sum(dataset.bad_pictures(shard) for shard in mine)
+    summary.bad = sum(dataset.bad_pictures(shard) for shard in dataset.shards_with_errors() & set(mine))
     return summary
 
 
 def _pictures(plan: Plan, shards) -> int:
-    return sum(min(plan.per_shard, plan.pictures - shard * plan.per_shard) for shard in shards)
+    return sum(map(plan.pictures_of, shards))
 
 
 @contextmanager

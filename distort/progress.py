@@ -33,6 +33,10 @@ class ProgressLine:
         self.bad += bad
         self._show()
 
+    def note(self, text: str) -> None:
+        """Say something that should not wait for the end."""
+        tqdm.write(text, file=sys.stderr)
+
     def close(self) -> None:
         if self.bar:
             self.bar.close()

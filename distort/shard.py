@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import math
+import os
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from distort import crops, pictures, sources
+from distort import columns, crops, pictures, sources
 from distort.codecs import decode
 from distort.codecs.lossless import LOSSLESS
-from distort.distortion import Distortion, DistortionError, generator, parse
+from distort.columns import CLEAN
+from distort.distortion import Distortion, DistortionError, generator
 from distort.metrics import Reference
+from distort.places import place
 from shards.dataset import Dataset
 from shards.plan import column_folder, manifest_rows, shard_name
 from shards.writer import ERRORS, ShardWriter, write_errors
 
-CLEAN = "clean"
+AHEAD = 16  #: pictures on their way from a remote source
+SIGN_EVERY = 60  #: seconds between signs of life
 Report = Callable[[int, int], None]  #: pictures done, pictures among them that were bad
 
 
@@ -30,6 +38,7 @@ class Job:
     dataset: str
     distortions: tuple[str, ...]
     source_root: str | None = None  #: None: only add columns, from the stored clean crops
+    any_version: bool = False  #: also with other library versions than the columns were begun with
 
 
 @dataclass(frozen=True)
@@ -42,13 +51,16 @@ class Sample:
 
 @functools.lru_cache(maxsize=1)
 def _open(job: Job) -> tuple[Dataset, list[Distortion]]:
-    return Dataset(job.dataset), [parse(name) for name in job.distortions]
+    """Once per process. Raises UnfitNode on a machine that would make other bytes."""
+    dataset = Dataset(job.dataset)
+    dataset.storage.sweep()
+    return dataset, columns.check(dataset, job.distortions, job.any_version)
 
 
-def missing_columns(dataset: Dataset, distortions: tuple[str, ...], shard: int) -> list[str]:
+def _missing(dataset: Dataset, distortions: tuple[str, ...], shard: int) -> list[str]:
     """Columns whose ``shard`` is not committed. Without a clean shard, all of them have to be made."""
     names = [CLEAN, *distortions]
-    missing = [name for name in names if shard not in dataset.committed(name)]
+    missing = [name for name in names if not dataset.is_committed(name, shard)]
     return names if CLEAN in missing else missing
 
 
@@ -56,14 +68,16 @@ def run_shard(job: Job, shard: int, report: Report) -> None:
     """Make and commit every missing column of one shard.
 
     A picture that cannot be read goes to ``errors/`` with its reason. Anything else that fails is raised, and
-    nothing of the shard is committed that was not complete.
+    nothing of the shard is committed that was not complete. Two that make the same shard at once do no harm:
+    both commit the same bytes.
     """
     dataset, distortions = _open(job)
-    missing = missing_columns(dataset, job.distortions, shard)
+    missing = _missing(dataset, job.distortions, shard)
     if not missing:
         return
     store = LOSSLESS[dataset.plan.settings["clean"]]
-    with dataset.storage.scratch() as scratch:
+    with dataset.storage.scratch(shard) as scratch:
+        report = _with_signs(report, functools.partial(dataset.storage.announce, scratch, shard))
         writers = {
             name: ShardWriter(dataset.storage, scratch, dataset.plan.hash, column_folder(name), name, shard)
             for name in missing
@@ -79,14 +93,28 @@ def run_shard(job: Job, shard: int, report: Report) -> None:
             writer.commit()
 
 
+def _with_signs(report: Report, announce: Callable[[], None]) -> Report:
+    """``report`` that also shows now and then, to whoever looks at the dataset, that the shard is being made."""
+    last = time.monotonic()
+
+    def both(done: int, bad: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > SIGN_EVERY:
+            announce()
+            last = time.monotonic()
+        report(done, bad)
+
+    return both
+
+
 def _crops(job: Job, dataset: Dataset, shard: int, errors: list[dict], report: Report) -> Iterator[Sample]:
     """Clean crops of the source's pictures."""
     settings = dataset.plan.settings
     crop = crops.parse(settings["crop"])
-    for done, row in enumerate(manifest_rows(dataset.storage, shard), 1):
+    rows = manifest_rows(dataset.storage, shard)
+    for done, (row, read) in enumerate(_reads(job.source_root, rows), 1):
         try:
-            data = _read(job.source_root, row)
-            image = pictures.load(data, settings["exif_orientation"])
+            image = pictures.load(read(), settings["exif_orientation"])
             cut = crop.apply(image, settings["seed"], row["key"])
         except pictures.BadPicture as error:
             errors.append({"source": row["source"], "reason": str(error)})
@@ -96,14 +124,28 @@ def _crops(job: Job, dataset: Dataset, shard: int, errors: list[dict], report: R
         report(done, len(errors))
 
 
+def _reads(root: str, rows: list[dict]) -> Iterator[tuple[dict, Callable[[], bytes]]]:
+    """Every row with a function that reads its picture; from an object store, some are on their way already."""
+    if not place(root).remote:
+        yield from ((row, functools.partial(_read, root, row)) for row in rows)
+        return
+    with ThreadPoolExecutor(AHEAD) as pool:
+        waiting = deque()
+        for row in rows:
+            waiting.append((row, pool.submit(_read, root, row).result))
+            if len(waiting) == AHEAD:
+                yield waiting.popleft()
+        yield from waiting
+
+
 def _read(root: str, row: dict) -> bytes:
     """A picture that is gone is bad; a source that is gone, or a disk that fails, stops the shard."""
     try:
         return sources.read(root, row["source"], row["offset"], row["size"])
     except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
-        if not Path(root).is_dir():
+        if not place(root).exists():
             raise OSError(f"the source {root} is gone") from error
-        raise pictures.BadPicture(error.strerror) from None
+        raise pictures.BadPicture(os.strerror(error.errno or errno.ENOENT)) from None
 
 
 def _stored(dataset: Dataset, shard: int, report: Report) -> Iterator[Sample]:
@@ -155,4 +197,4 @@ def _note(dataset: Dataset, scratch: Path, shard: int, errors: list[dict]) -> No
     if errors:
         write_errors(dataset.storage, scratch, shard, errors)
     elif dataset.storage.exists(name):  # left by an attempt that did not commit
-        dataset.storage.fs.rm(dataset.storage.path(name))
+        dataset.storage.remove(name)

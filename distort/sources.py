@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import tarfile
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from typing import NamedTuple
 from PIL import Image
 
 from distort.pictures import FORMATS
+from distort.places import Disk, Remote, place
 
+LISTS = {".csv", ".txt"}
 SPLITS = {"train", "val", "test"}
 MEMBER = "::"  #: between a tar and its member in the name of a source
 
@@ -41,64 +44,71 @@ class Listing:
 
 
 def list_pictures(source: str, split: str | None = None) -> Listing:
-    """List what a SOURCE argument means. Nothing is decoded. Raises SourceError."""
-    path = Path(source)
+    """List what a SOURCE argument means, a path or a url. Nothing is decoded. Raises SourceError."""
+    root, name = _locate(source, split)
+    if name:
+        return _labelled(root, _tar_members(root, [name]) if name.endswith(".tar") else _rows(root, name))
+    if root.exists():
+        return _folder(root)
+    if Path(root.root).exists():
+        raise SourceError(f"{source} is neither a folder, nor a list (.csv, .txt), nor a .tar of pictures")
+    raise _missing(root.root)
+
+
+def root_of(source: str, split: str | None = None) -> str:
+    """What the names in a listing of ``source`` are relative to."""
+    return _locate(source, split)[0].root
+
+
+def _locate(source: str, split: str | None) -> tuple[Disk | Remote, str | None]:
+    """A folder; or the folder of a list or tar, and its name."""
     if split:
-        path = path / split
-    if not path.exists():
-        raise SourceError(f"no such source: {path}")
-    if path.is_file():
-        if path.suffix == ".tar":
-            return _labelled(path.parent, _tar_members(path.parent, [path]))
-        if path.suffix in (".csv", ".txt"):
-            return _labelled(path.parent, _rows(path))
-        raise SourceError(f"{path} is neither a folder, nor a list (.csv, .txt), nor a .tar of pictures")
-    return _folder(path)
+        source = f"{source.rstrip('/')}/{split}"
+    if Path(source).suffix not in LISTS | {".tar"} or Path(source).is_dir():
+        return place(source), None
+    folder, slash, name = source.rpartition("/")
+    return place(folder or slash or "."), name
+
+
+def _missing(source: str) -> SourceError:
+    return SourceError(f"no such source: {source}")
 
 
 def read(root: str, source: str, offset: int | None = None, size: int | None = None) -> bytes:
     """The bytes of one picture. Raises OSError."""
-    if offset is None:
-        return Path(root, source).read_bytes()
-    with open(Path(root, source.partition(MEMBER)[0]), "rb") as tar:
-        tar.seek(offset)
-        return tar.read(size)
+    return place(root).read(source if offset is None else source.partition(MEMBER)[0], offset, size)
 
 
-def _folder(root: Path) -> Listing:
-    with os.scandir(root) as scan:
-        entries = sorted((entry for entry in scan if not entry.name.startswith(".")), key=lambda e: e.name)
-    folders = [entry.name for entry in entries if entry.is_dir()]
-    tars = [root / entry.name for entry in entries if entry.name.endswith(".tar")]
-    flat = [Picture(entry.name) for entry in entries if not entry.is_dir() and _is_picture(entry.name)]
+def _folder(root: Disk | Remote) -> Listing:
+    files, folders = root.top()
+    tars = [name for name in files if name.endswith(".tar")]
+    flat = [Picture(name) for name in files if _is_picture(name)]
     if tars and not flat:
         return _labelled(root, _tar_members(root, tars))
     if folders and SPLITS.issuperset(folders) and not flat:
         raise SourceError(
-            f"{root} is a root with the splits {', '.join(folders)}: choose one with --split, as in --split val"
+            f"{root.root} is a root with the splits {', '.join(folders)}: "
+            "choose one with --split, as in --split val"
         )
     if flat and any(next(_walk(root, name), None) for name in folders):
         raise SourceError(
-            f"{root} has pictures both beside and inside its folders ({flat[0].source}, {folders[0]}/): "
+            f"{root.root} has pictures both beside and inside its folders ({flat[0].source}, {folders[0]}/): "
             "give a flat folder, one folder per class, or a list"
         )
     pictures = flat or [Picture(source, name) for name in folders for source in _walk(root, name)]
     if not pictures:
         raise SourceError(
-            f"no pictures in {root}: expected one folder per class, pictures themselves, or .tar files"
+            f"no pictures in {root.root}: expected one folder per class, pictures themselves, or .tar files"
         )
     if flat:
-        return Listing(str(root), flat, None)
+        return Listing(root.root, flat, None)
     number = {name: i for i, name in enumerate(folders)}
-    return Listing(str(root), [Picture(p.source, number[p.label]) for p in pictures], tuple(folders))
+    return Listing(root.root, [Picture(p.source, number[p.label]) for p in pictures], tuple(folders))
 
 
-def _walk(root: Path, folder: str) -> Iterator[str]:
-    """Pictures below ``root/folder``, relative to root, in a fixed order."""
-    for here, folders, files in os.walk(root / folder, followlinks=True):
-        folders.sort()
-        relative = os.path.relpath(here, root)
-        yield from (f"{relative}/{name}" for name in sorted(files) if _is_picture(name))
+def _walk(root: Disk | Remote, folder: str) -> Iterator[str]:
+    """Pictures below a folder, in a fixed order."""
+    return (name for name in root.walk(folder) if _is_picture(name.rpartition("/")[2]))
 
 
 def _is_picture(name: str) -> bool:
@@ -106,10 +116,16 @@ def _is_picture(name: str) -> bool:
     return format in FORMATS and not name.startswith(".")
 
 
-def _rows(path: Path) -> list[Picture]:
+def _rows(root: Disk | Remote, name: str) -> list[Picture]:
     """Lines of ``path`` or ``path,label``; paths relative to the list's own folder."""
     pictures = []
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    path = f"{root.root}/{name}"
+    try:
+        with root.open(name) as file:
+            lines = file.read().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise _missing(path) from None
+    with io.StringIO(lines, newline="") as file:
         for number, row in enumerate(csv.reader(file), 1):
             fields = [field.strip() for field in row]
             if not any(fields):
@@ -126,15 +142,15 @@ def _rows(path: Path) -> list[Picture]:
     return pictures
 
 
-def _tar_members(root: Path, tars: list[Path]) -> list[Picture]:
+def _tar_members(root: Disk | Remote, tars: list[str]) -> list[Picture]:
     """One picture per WebDataset sample, labelled by its ``.cls`` member."""
     pictures = []
-    for path in tars:
-        name = path.relative_to(root).as_posix()
+    for name in tars:
+        path = f"{root.root}/{name}"
         found: dict[str, Picture] = {}
         labels: dict[str, int] = {}
         try:
-            with tarfile.open(path) as tar:
+            with root.open(name) as file, tarfile.open(fileobj=file) as tar:
                 for member in tar:
                     folder, base = os.path.split(member.name)
                     key = os.path.join(folder, base.partition(".")[0])
@@ -148,19 +164,21 @@ def _tar_members(root: Path, tars: list[Path]) -> list[Picture]:
                                 f"{path}: sample '{key}' holds several pictures, {base} is one of them"
                             )
                         found[key] = Picture(f"{name}{MEMBER}{member.name}", None, member.offset_data, member.size)
+        except FileNotFoundError:
+            raise _missing(path) from None
         except (tarfile.TarError, ValueError) as error:
             raise SourceError(f"{path} is not a sound tar of samples: {error}") from None
         pictures += [Picture(p.source, labels.get(key), p.offset, p.size) for key, p in found.items()]
     if not pictures:
-        raise SourceError(f"no pictures in {', '.join(map(str, tars[:3]))}")
+        raise SourceError(f"no pictures in {', '.join(f'{root.root}/{name}' for name in tars[:3])}")
     return pictures
 
 
-def _labelled(root: Path, pictures: list[Picture]) -> Listing:
+def _labelled(root: Disk | Remote, pictures: list[Picture]) -> Listing:
     """Numbers for labels: themselves when all are whole numbers, otherwise the order of their names."""
     labels = {p.label for p in pictures}
     if labels == {None}:
-        return Listing(str(root), pictures, None)
+        return Listing(root.root, pictures, None)
     if None in labels:
         missing = next(p for p in pictures if p.label is None)
         raise SourceError(f"{missing.source} has no label, others have: label all of them or none")
@@ -170,4 +188,4 @@ def _labelled(root: Path, pictures: list[Picture]) -> Listing:
     else:
         classes = tuple(sorted(labels))
         number = {name: i for i, name in enumerate(classes)}
-    return Listing(str(root), [Picture(p.source, number[p.label], p.offset, p.size) for p in pictures], classes)
+    return Listing(root.root, [Picture(p.source, number[p.label], p.offset, p.size) for p in pictures], classes)

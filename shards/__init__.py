@@ -7,5 +7,6 @@
 
 from shards.dataset import Dataset, Entry, open
 from shards.errors import DatasetError
+from shards.urls import urls
 
-__all__ = ["Dataset", "DatasetError", "Entry", "open"]
+__all__ = ["Dataset", "DatasetError", "Entry", "open", "urls"]

@@ -9,13 +9,14 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from shards.errors import DatasetError
+from shards.errors import DatasetError, StorageError
 from shards.plan import Plan, column_folder, shard_name
 from shards.storage import Storage
 from shards.writer import ERRORS, SCHEMA
@@ -79,6 +80,11 @@ class Dataset:
         files = self.storage.listing(column_folder(name))
         return {i for i in range(self.plan.shards) if {f"{i:06d}.tar", f"{i:06d}.parquet"} <= files.keys()}
 
+    def is_committed(self, name: str, shard: int) -> bool:
+        """Whether one shard of a column is finished."""
+        folder = column_folder(name)
+        return all(self.storage.exists(shard_name(folder, shard, end)) for end in ("parquet", "tar"))
+
     def require_complete(self, name: str) -> None:
         """Raises DatasetError when the column is missing or any of its shards is."""
         self.column(name)
@@ -95,10 +101,12 @@ class Dataset:
         file = shard_name(column_folder(name), shard, "parquet")
         where = f"{self.storage.url}/{file}"
         try:
-            with self.storage.fs.open(self.storage.path(file), "rb") as stream:
+            with self.storage.open(file) as stream:
                 table = pq.read_table(stream, columns=columns, use_threads=False)
         except FileNotFoundError:
             raise DatasetError(f"{where} is missing: the shard is not finished; run distort again") from None
+        except StorageError:
+            raise
         except (pa.ArrowException, OSError) as error:
             raise DatasetError(f"{where} is damaged: {error}; delete it and run distort again") from None
         marks = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
@@ -185,18 +193,22 @@ class Dataset:
 
     def bad_pictures(self, shard: int) -> int:
         """How many pictures of a shard could not be read."""
-        name = shard_name(ERRORS, shard, "parquet")
-        if not self.storage.exists(name):
+        try:
+            with self.storage.open(shard_name(ERRORS, shard, "parquet")) as stream:
+                return pq.read_metadata(stream).num_rows
+        except FileNotFoundError:
             return 0
-        with self.storage.fs.open(self.storage.path(name), "rb") as stream:
-            return pq.read_metadata(stream).num_rows
+
+    def shards_with_errors(self) -> set[int]:
+        """Shards of which a picture could not be read."""
+        names = map(Path, self.storage.listing(ERRORS))
+        return {int(name.stem) for name in names if name.suffix == ".parquet" and name.stem.isdecimal()}
 
     def errors(self) -> pa.Table:
         """``source`` and ``reason`` of every picture that could not be read."""
-        names = sorted(name for name in self.storage.listing(ERRORS) if name.endswith(".parquet"))
         tables = []
-        for name in names:
-            with self.storage.fs.open(self.storage.path(f"{ERRORS}/{name}"), "rb") as stream:
+        for shard in sorted(self.shards_with_errors()):
+            with self.storage.open(shard_name(ERRORS, shard, "parquet")) as stream:
                 tables.append(pq.read_table(stream, use_threads=False))
         return pa.concat_tables(tables) if tables else pa.table({"source": [], "reason": []})
 

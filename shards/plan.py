@@ -47,6 +47,9 @@ class Plan:
     def shards(self) -> int:
         return -(-self.pictures // self.per_shard)
 
+    def pictures_of(self, shard: int) -> int:
+        return min(self.per_shard, self.pictures - shard * self.per_shard)
+
     @property
     def hash(self) -> str:
         """Identifies the plan; every commit mark carries it."""
@@ -62,12 +65,19 @@ class Plan:
         ]
 
     def write(self, storage: Storage, manifest: pa.Table) -> None:
-        """Write the manifest, then ``dataset.json``. Both appear whole."""
+        """Write ``dataset.json``, then the manifest. Both appear whole.
+
+        Raises FileExistsError when ``dataset.json`` is there: of several who plan at once, one writes it.
+        """
+        text = _json({"plan": self.hash, **self._contents()}, indent=2) + "\n"
+        storage.create(FILE, text.encode())
+        self.write_manifest(storage, manifest)
+
+    def write_manifest(self, storage: Storage, manifest: pa.Table) -> None:
         with storage.scratch() as folder:
             file = folder / MANIFEST
             pq.write_table(manifest, file, row_group_size=self.per_shard, compression="zstd")
             storage.publish(file, MANIFEST)
-        storage.write(FILE, (_json({"plan": self.hash, **self._contents()}, indent=2) + "\n").encode())
 
     @classmethod
     def read(cls, storage: Storage) -> Plan:
@@ -109,7 +119,7 @@ def manifest_hash(manifest: pa.Table) -> str:
 
 def manifest_rows(storage: Storage, shard: int) -> list[dict]:
     """The manifest's rows of one shard."""
-    with storage.fs.open(storage.path(MANIFEST), "rb") as file:
+    with storage.open(MANIFEST) as file:
         return pq.ParquetFile(file).read_row_group(shard, use_threads=False).to_pylist()
 
 

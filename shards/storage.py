@@ -7,67 +7,143 @@ import secrets
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from shards.errors import DatasetError
+from shards.remote import plain_errors, upload_options, when
 
-PARTIAL = ".partial"  #: local folder of files that are not finished, inside the dataset
+PARTIAL = ".partial"  #: inside the dataset: files that are not finished, and signs of life of who makes them
+FORGOTTEN = 24 * 3600  #: seconds after which anybody may remove what another machine left there
+BLOCK = 2**20  #: bytes read ahead from remote files
+
+
+class Sign(NamedTuple):
+    """Somebody is making a shard: who (HOST-PID-…), and when it was last heard of (seconds since 1970)."""
+
+    shard: int
+    who: str
+    seen: float
 
 
 class Storage:
-    """The folder or object-store prefix of one dataset. Names are relative to it, with forward slashes."""
+    """The folder or object-store prefix of one dataset. Names are relative to it, with forward slashes.
+
+    What goes wrong behind a url is raised as StorageError; FileNotFoundError means that one file.
+    """
 
     def __init__(self, url: str | os.PathLike):
         url = os.fspath(url)
         if url.startswith("pipe:"):
             raise DatasetError(f"{url}: shell commands are not opened; give a folder or an fsspec url")
-        self.fs, self.root = fsspec.url_to_fs(url)
+        try:
+            # Others write at the same time: what was listed a moment ago says nothing.
+            self.fs, self.root = fsspec.url_to_fs(url, use_listings_cache=False)
+        except ImportError as error:
+            raise DatasetError(f"{url}: {error} (for s3:// pip install 'codecproof[s3]')") from None
         self.url = url
         self.local = isinstance(self.fs, LocalFileSystem)
+        #: The same place for a process with another current folder.
+        self.absolute = self.root if self.local else url
 
     def path(self, name: str) -> str:
-        return f"{self.root}/{name}"
+        return f"{self.root}/{name}" if name else self.root
+
+    def _reach(self):
+        return nullcontext() if self.local else plain_errors(self.url)
 
     def read(self, name: str) -> bytes:
-        return self.fs.cat_file(self.path(name))
+        with self._reach():
+            return self.fs.cat_file(self.path(name))
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[BinaryIO]:
+        """A file for reading here and there in it, as Parquet readers do."""
+        options = {} if self.local else {"block_size": BLOCK}
+        with self._reach(), self.fs.open(self.path(name), "rb", **options) as stream:
+            yield stream
 
     def exists(self, name: str) -> bool:
-        return self.fs.exists(self.path(name))
+        with self._reach():
+            return self.fs.exists(self.path(name))
 
     def listing(self, folder: str = "") -> dict[str, int | None]:
         """Names in a folder and their sizes in bytes; sub-folders have size None. Empty when there is none."""
-        self.fs.invalidate_cache(self.root)
-        try:
-            found = self.fs.ls(self.path(folder).rstrip("/"), detail=True)
-        except FileNotFoundError:
-            return {}
-        return {Path(info["name"]).name: None if info["type"] == "directory" else info["size"] for info in found}
+        return {name: size for name, (size, _) in self._entries(folder).items()}
+
+    def times(self, folder: str) -> dict[str, float]:
+        """Names in a folder and when they were published, by the clock of the storage (seconds since 1970)."""
+        return {name: time for name, (size, time) in self._entries(folder).items() if size is not None}
+
+    def _entries(self, folder: str) -> dict[str, tuple[int | None, float]]:
+        with suppress(FileNotFoundError, NotADirectoryError), self._reach():
+            if self.local:
+                with os.scandir(self.path(folder)) as entries:
+                    return dict(filter(None, map(_entry, entries)))
+            found = self.fs.ls(self.path(folder), detail=True)
+            return {
+                Path(info["name"]).name: (None if info["type"] == "directory" else info["size"], when(info))
+                for info in found
+                if info["name"].rstrip("/") != self.path(folder)  # some stores list the folder in itself
+            }
+        return {}
 
     @contextmanager
-    def scratch(self) -> Iterator[Path]:
-        """A local folder of this process for files to be published; removed at the end with what is left."""
-        if self.local:
-            name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-            folder = Path(self.root, PARTIAL, name)
-            folder.mkdir(parents=True)
-        else:
-            folder = Path(tempfile.mkdtemp(prefix="codecproof-"))
+    def scratch(self, shard: int | None = None) -> Iterator[Path]:
+        """A local folder of this attempt for files to be published; removed at the end with what is left.
+
+        Its name says who makes it. With ``shard``, a sign of life says what; see ``announce``.
+        """
+        name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        folder = _make(self._workplace / name)
         try:
+            if shard is not None:
+                self.announce(folder, shard)
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             with suppress(OSError):  # others may be writing
                 folder.parent.rmdir()
+            if shard is not None and not self.local:
+                with suppress(OSError), self._reach():
+                    self.fs.rm_file(self.path(f"{PARTIAL}/{name}/{shard:06d}"))
+
+    @property
+    def _workplace(self) -> Path:
+        """Where scratch folders are: beside the local dataset, so that publishing is a rename."""
+        if self.local:
+            return Path(self.root, PARTIAL)
+        return Path(tempfile.gettempdir(), f"codecproof-{os.getuid()}")
+
+    def announce(self, scratch: Path, shard: int) -> None:
+        """Show that somebody is making ``shard``; repeated now and then, that it is not dead."""
+        if self.local:
+            (scratch / f"{shard:06d}").touch()
+        else:
+            with self._reach():
+                self.fs.pipe_file(self.path(f"{PARTIAL}/{scratch.name}/{shard:06d}"), b"")
+
+    def signs(self) -> list[Sign]:
+        """Who makes which shard."""
+        return [
+            Sign(int(name), who, seen)
+            for who in self.listing(PARTIAL)
+            for name, seen in self.times(f"{PARTIAL}/{who}").items()
+            if name.isdecimal()
+        ]
 
     def publish(self, file: Path, name: str) -> None:
         """Move a finished local file to ``name``: it appears whole or not at all, and survives a power cut."""
         if not self.local:
-            self.fs.put_file(str(file), self.path(name))
+            # Never fs.open(…, "wb"): an exception inside its block would publish what was written so far.
+            with self._reach():
+                self.fs.put_file(str(file), self.path(name), **upload_options(self.fs, file))
             file.unlink()
             return
         _flush(file)
@@ -83,27 +159,90 @@ class Storage:
             file.write_bytes(data)
             self.publish(file, name)
 
-    def sweep(self) -> None:
-        """Remove what dead processes of this machine left unfinished. Other machines look after theirs."""
-        partial = Path(self.root, PARTIAL)
-        if not self.local or not partial.is_dir():
+    def create(self, name: str, data: bytes) -> None:
+        """Publish ``data`` as ``name`` unless it exists: of several who try, one succeeds.
+
+        The others get FileExistsError. (Stores without conditional writes may let two through.)
+        """
+        if self.exists(name):
+            raise FileExistsError(self.path(name))
+        if not self.local:
+            try:
+                with self._reach():
+                    self.fs.pipe_file(self.path(name), data, mode="create")
+            except OSError:
+                if self.exists(name):
+                    raise FileExistsError(self.path(name)) from None
+                raise
             return
-        for folder in partial.iterdir():
-            host, pid, _ = folder.name.rsplit("-", 2)
-            if host == socket.gethostname() and not _alive(int(pid)):
-                shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):
-            partial.rmdir()
+        with self.scratch() as folder:
+            file = folder / "file"
+            file.write_bytes(data)
+            _flush(file)
+            target = Path(self.path(name))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.link(file, target)
+            _flush(target.parent)
+
+    def remove(self, name: str) -> None:
+        """Remove a file; it may be gone already."""
+        with suppress(FileNotFoundError), self._reach():
+            self.fs.rm_file(self.path(name))
+
+    def sweep(self) -> None:
+        """Remove what dead processes of this machine left unfinished, and what anybody left a day ago."""
+        workplace = self._workplace
+        with suppress(FileNotFoundError):
+            for folder in list(workplace.iterdir()):
+                if _stale(folder.name, lambda folder=folder: _last_change(folder)):
+                    shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                workplace.rmdir()
+        for sign in [] if self.local else self.signs():
+            if _stale(sign.who, lambda sign=sign: sign.seen):
+                self.remove(f"{PARTIAL}/{sign.who}/{sign.shard:06d}")
+
+
+def _entry(entry: os.DirEntry) -> tuple[str, tuple[int | None, float]] | None:
+    try:
+        stat = entry.stat()
+        return entry.name, (None if entry.is_dir() else stat.st_size, stat.st_mtime)
+    except FileNotFoundError:  # removed since it was listed
+        return None
+
+
+def _make(folder: Path) -> Path:
+    for _ in range(100):
+        with suppress(FileNotFoundError):  # somebody else removed the parent, empty, in this moment
+            folder.mkdir(parents=True)
+            return folder
+    raise OSError(f"{folder.parent} disappears again and again")
+
+
+def _stale(name: str, seen) -> bool:
+    host, _, rest = name.rpartition("-")[0].rpartition("-")
+    if host == socket.gethostname() and rest.isdecimal():
+        return not _alive(int(rest))
+    return time.time() - seen() > FORGOTTEN
+
+
+def _last_change(folder: Path) -> float:
+    times = [folder.stat().st_mtime]
+    for file in folder.iterdir():
+        with suppress(FileNotFoundError):
+            times.append(file.stat().st_mtime)
+    return max(times)
 
 
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
+        # A container's first process may leave the dead unburied.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except ProcessLookupError:
         return False
-    except PermissionError:
-        pass
-    return True
+    except OSError:  # not ours, or a system without /proc
+        return True
 
 
 def _flush(path: Path) -> None:

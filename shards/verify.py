@@ -49,7 +49,7 @@ def decoder() -> Decoder:
 
 def _manifest(dataset: Dataset) -> Iterator[str]:
     try:
-        with dataset.storage.fs.open(dataset.storage.path(MANIFEST), "rb") as stream:
+        with dataset.storage.open(MANIFEST) as stream:
             if manifest_hash(pq.read_table(stream)) != dataset.plan.manifest:
                 yield f"{MANIFEST}: its rows are not those that {FILE} was written for"
     except (OSError, pa.ArrowException) as error:
@@ -62,7 +62,10 @@ def _strangers(dataset: Dataset) -> Iterator[str]:
     columns = {column_folder(name) for name in dataset.columns}
     for name, size in dataset.storage.listing().items():
         if name == PARTIAL:
-            yield f"{PARTIAL}: holds unfinished files; the next 'distort run' on their machine removes them"
+            yield (
+                f"{PARTIAL}: holds unfinished files; the next 'distort run' on their machine removes them, "
+                "after a day one on any machine does"
+            )
         elif size is None and name not in {*columns, ERRORS, "teachers"}:
             yield f"{name}: a folder without {COLUMN}, not a column"
     for folder in sorted({*columns, ERRORS}):

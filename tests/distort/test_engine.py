@@ -4,7 +4,8 @@ import os
 import signal
 import time
 
-from distort.engine import Done, Failed, Progress, map_unordered
+from distort.engines import Done, Failed, Progress
+from distort.engines.local import map_unordered
 
 
 def work(shard, report):

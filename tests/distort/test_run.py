@@ -111,6 +111,38 @@ def test_a_column_made_by_another_version_is_refused(dataset, tree, tmp_path, ru
     assert 'pillow: "0.' in made.stderr
 
 
+def test_another_version_makes_shards_only_when_told_to(dataset, tree, tmp_path, run):
+    from distort.engines import UnfitNode
+    from distort.shard import Job, run_shard
+
+    d = tmp_path / "d"
+    shutil.copytree(dataset, d)
+    (d / "jpeg-10" / "000002.parquet").unlink()
+    column = d / "jpeg-10" / "column.json"
+    column.write_text(column.read_text().replace('"pillow": "', '"pillow": "0.'))
+    with pytest.raises(UnfitNode, match="would make other files than column 'jpeg-10'"):
+        run_shard(Job(str(d), ("jpeg-10",), str(tree)), 2, lambda done, bad: None)
+    assert not (d / "jpeg-10" / "000002.parquet").exists()
+    work = ["distort", "run", tree, d, "--distortions", "jpeg-10", "--shard-size", 5, "--any-version"]
+    assert "1 shards made, 4 were there" in run(*work).stdout
+    column.write_text(column.read_text().replace('"quality": 10', '"quality": 11'))
+    (d / "jpeg-10" / "000002.parquet").unlink()
+    assert "quality: 11 in the dataset, 10 now" in run(*work).stderr
+
+
+def test_a_planned_dataset_does_not_list_its_source_again(dataset, tree, tmp_path, run, digests):
+    d = tmp_path / "d"
+    shutil.copytree(dataset, d)
+    shutil.copytree(tree, tmp_path / "tree")
+    (tmp_path / "tree" / "animals" / "new.jpg").write_bytes(b"not in the plan")
+    for column in ("clean", "jpeg-10"):
+        (d / column / "000003.parquet").unlink()
+    columns = ",".join(name for name in shards.open(dataset).columns)
+    made = run("distort", "run", tmp_path / "tree", d, "--distortions", columns, "--planned")
+    assert "1 shards made, 4 were there" in made.stdout, made.stderr
+    assert digests(d) == digests(dataset)
+
+
 def test_a_folder_with_other_things_is_refused(tree, tmp_path, run):
     (tmp_path / "thesis.tex").write_text("precious")
     made = run("distort", "run", tree, tmp_path, "--distortions", "jpeg-10")

@@ -1,4 +1,4 @@
-"""The local engine: one process per worker, one shard at a time each. It schedules, and knows no pixels.
+"""The local engine: one process per worker, one shard at a time each.
 
 A worker that dies (killed, out of memory) costs the shard it was on one retry; a second death makes the shard
 a failure, and the others go on. Workers end by themselves when their parent is gone.
@@ -10,38 +10,17 @@ import multiprocessing
 import os
 import signal
 import threading
-import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 
-#: Workers are single-threaded; parallelism comes from having several.
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPJ_NUM_THREADS")
+from distort.engines import THREADS, Done, Failed, Function, Progress, Refused, attempt
+
 DEATHS = 2  #: a shard that kills its worker this often has failed
 
 
-@dataclass(frozen=True)
-class Progress:
-    shard: int
-    done: int
-    bad: int
-
-
-@dataclass(frozen=True)
-class Done:
-    shard: int
-
-
-@dataclass(frozen=True)
-class Failed:
-    shard: int
-    reason: str
-    storage: bool = False  #: an OSError: other shards would fail alike
-
-
 class _Worker:
-    def __init__(self, function: Callable):
+    def __init__(self, function: Function):
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, function), daemon=True)
@@ -59,13 +38,10 @@ class _Worker:
         self.connection.close()
 
 
-def map_unordered(
-    function: Callable[[int, Callable[[int, int], None]], None], shards: Iterable[int], workers: int
-) -> Iterator[Progress | Done | Failed]:
+def map_unordered(function: Function, shards: Iterable[int], workers: int) -> Iterator[Progress | Done | Failed]:
     """Call ``function(shard, report)`` for every shard in worker processes; yield what happens as it happens.
 
-    ``function`` must be picklable. Every shard ends in exactly one Done or Failed. Leaving the iterator kills
-    the workers: shards are committed whole or not at all, so that loses only unfinished work.
+    Leaving the iterator kills the workers.
     """
     waiting = deque(shards)
     deaths: dict[int, int] = {}
@@ -111,17 +87,15 @@ def _died(worker: _Worker, waiting: deque[int], deaths: dict[int, int]) -> Progr
     return Progress(worker.shard, 0, 0)
 
 
-def _work(connection: Connection, function: Callable) -> None:
+def _work(connection: Connection, function: Function) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         shard = connection.recv()
-        try:
-            function(shard, lambda done, bad, shard=shard: connection.send(Progress(shard, done, bad)))
-            event = Done(shard)
-        except Exception as error:
-            reason = str(error) if isinstance(error, ValueError | OSError) else traceback.format_exc()
-            event = Failed(shard, reason, isinstance(error, OSError))
+        report = lambda done, bad, shard=shard: connection.send(Progress(shard, done, bad))  # noqa: E731
+        event = attempt(function, shard, report)
+        if isinstance(event, Refused):  # there is no other machine
+            event = Failed(shard, event.reason, storage=True)
         connection.send(event)
 
 

@@ -1,0 +1,94 @@
+"""``column.json``: what a column is made with, agreed on by everybody who makes shards of it."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+
+from distort import crops
+from distort.codecs.lossless import LOSSLESS
+from distort.distortion import Distortion, parse
+from distort.engines import UnfitNode
+from shards.dataset import COLUMN, Dataset
+from shards.errors import DatasetError
+from shards.plan import column_folder
+
+CLEAN = "clean"
+ADVICE = "\nUse what it was made with, or make a new dataset; --any-version mixes library versions in one column."
+
+
+def declare(dataset: Dataset, distortions: list[Distortion], any_version: bool = False) -> None:
+    """Write ``column.json`` of every column that is new; refuse one that would be made otherwise here.
+
+    ``any_version`` lets library versions differ, but no settings. Raises DatasetError.
+    """
+    for name, column in _described(dataset, distortions):
+        file = f"{column_folder(name)}/{COLUMN}"
+        if name not in dataset.columns:
+            with suppress(FileExistsError):  # another job was faster
+                dataset.storage.create(file, (json.dumps(column, indent=2, sort_keys=True) + "\n").encode())
+            vars(dataset).pop("columns", None)  # read again, with the new one
+        differences = list(_differences(dataset.columns.get(name) or {}, column, any_version))
+        if differences:
+            raise DatasetError(
+                f"{dataset.storage.url}: column '{name}' was made otherwise, more of it would not match:\n  "
+                + "\n  ".join(differences)
+                + ADVICE
+            )
+
+
+def check(dataset: Dataset, names: tuple[str, ...], any_version: bool = False) -> list[Distortion]:
+    """The distortions called ``names``, when this machine makes them exactly as ``column.json`` says.
+
+    Raises UnfitNode otherwise, before anything is written.
+    """
+    here = socket.gethostname()
+    try:
+        distortions = [parse(name) for name in names]
+        described = list(_described(dataset, distortions))
+    except (ImportError, OSError) as error:
+        raise UnfitNode(f"{here} cannot make {', '.join(names)}: {error}; install what it lacks") from error
+    for name, column in described:
+        differences = list(_differences(dataset.columns.get(name) or {}, column, any_version))
+        if differences:
+            raise UnfitNode(
+                f"{here} would make other files than column '{name}' of {dataset.storage.url} holds:\n  "
+                + "\n  ".join(differences)
+                + ADVICE
+            )
+    return distortions
+
+
+def _described(dataset: Dataset, distortions: list[Distortion]) -> Iterator[tuple[str, dict]]:
+    """Contents of ``column.json`` for the clean column and for ``distortions``, as made on this machine."""
+    settings = dataset.plan.settings
+    store = LOSSLESS[settings["clean"]]
+    crop = crops.parse(settings["crop"])
+    stored = {"name": f"lossless {settings['clean']}", "settings": store.settings, "versions": store.versions()}
+    cut = {"name": f"crop {crop.name}", "settings": crop.settings, "versions": crop.versions()}
+    yield _column(CLEAN, store.extension, [cut, stored])
+    for distortion in distortions:
+        steps = distortion.settings()
+        if not distortion.has_bitstream:
+            steps.append(stored)
+        yield _column(distortion.name, distortion.extension(store), steps)
+
+
+def _column(name: str, extension: str, steps: list[dict]) -> tuple[str, dict]:
+    return name, json.loads(json.dumps({"column": name, "extension": extension, "steps": steps}))
+
+
+def _differences(there: dict, now: dict, any_version: bool, prefix: str = "") -> Iterator[str]:
+    for name in sorted({*there, *now}):
+        a, b = there.get(name), now.get(name)
+        if name == "versions" and any_version:
+            continue
+        if isinstance(a, list) and isinstance(b, list) and len(a) == len(b) and name == "steps":
+            for x, y in zip(a, b, strict=True):
+                yield from _differences(x, y, any_version, f"{y.get('name')} ")
+        elif isinstance(a, dict) and isinstance(b, dict):
+            yield from _differences(a, b, any_version, prefix)
+        elif a != b:
+            yield f"{prefix}{name}: {json.dumps(a)} in the dataset, {json.dumps(b)} now"

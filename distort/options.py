@@ -1,0 +1,74 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import click
+
+
+class Part(click.ParamType):
+    name = "K/N"
+
+    def convert(self, value, param, ctx):
+        k, _, n = value.partition("/")
+        if not (k.isdecimal() and n.isdecimal() and 1 <= int(k) <= int(n)):
+            self.fail(f"'{value}' is not K/N with 1 <= K <= N, as in 2/8")
+        return int(k), int(n)
+
+
+DISTORTIONS = click.option(
+    "--distortions", required=True, help="Comma-separated names and presets; see 'distort list'."
+)
+WORKERS = click.option(
+    "--workers",
+    type=click.IntRange(1),
+    show_default="the cores this process may use; with Ray two per core of the cluster",
+    help="Worker processes, one thread each; with Ray the tasks in flight.",
+)
+ENGINE = click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where shards are made: processes of this machine, or tasks of a Ray cluster.",
+)
+ADDRESS = click.option(
+    "--address", help="HOST:PORT of the Ray cluster.  [default: $RAY_ADDRESS, or the one this machine belongs to]"
+)
+ANY_VERSION = click.option(
+    "--any-version",
+    is_flag=True,
+    help="Go on with a column that other library versions began; its shards may then differ in a few bytes.",
+)
+PART = click.option(
+    "--part", type=Part(), default="1/1", help="Only every N-th shard, from the K-th: one machine of N."
+)
+MAX_BAD = click.option(
+    "--max-bad",
+    type=click.FloatRange(0, 1),
+    default=0.001,
+    show_default=True,
+    help="Exit with status 1 when a larger fraction of the pictures cannot be read.",
+)
+CROP = click.option(
+    "--crop",
+    default="paper",
+    show_default=True,
+    help="paper: short side 256 bicubic, centre 224. none. center:SIZE. random:K: K random-resized crops of 224.",
+)
+EXIF = click.option(
+    "--exif-orientation", is_flag=True, help="Turn pictures as their EXIF data says; ImageNet's loaders do not."
+)
+SSIM = click.option(
+    "--ssim",
+    type=click.Choice(["uniform", "gaussian"]),
+    default="uniform",
+    show_default=True,
+    help="SSIM window: uniform 7x7 (scikit-image's default, the paper's numbers) or Gaussian 11x11 (Wang 2004).",
+)
+
+
+def work(command):
+    """Where and how shards are made."""
+    for option in (ANY_VERSION, PART, ADDRESS, ENGINE, WORKERS):
+        command = option(command)
+    return command

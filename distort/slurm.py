@@ -1,0 +1,129 @@
+"""A Slurm array for ``distort run`` and ``distort add``: the script, and its submission."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from shards.dataset import Dataset
+from shards.errors import DatasetError
+
+MOST = 999  #: tasks of an array; clusters commonly allow 1,000
+
+SCRIPT = """\
+#!/bin/bash
+#SBATCH --job-name={name}
+#SBATCH --array={array}
+#SBATCH --cpus-per-task={cpus}
+#SBATCH --time={time}
+#SBATCH --requeue
+#SBATCH --open-mode=append
+#SBATCH --output={name}-%A_%a.log
+#SBATCH --chdir={folder}
+#SBATCH --signal=B:USR1@{notice}
+{extra}
+# Task k of {tasks} makes every {tasks}th shard, from the k-th. Finished shards are skipped, so a task may run
+# any number of times: after its time limit, after a failure of its node, or because this is submitted again.
+export PATH={path}:"$PATH"
+late= cancelled=
+trap 'late=1; kill -TERM $work' USR1       # the time limit is near: stop cleanly and queue again
+trap 'cancelled=1; kill -TERM $work' TERM  # scancel, or preemption, after which Slurm itself queues it again
+
+{command} \\
+    --workers "$SLURM_CPUS_PER_TASK" --part "$SLURM_ARRAY_TASK_ID/{tasks}" &
+work=$!
+while wait $work; status=$?; kill -0 $work 2>/dev/null; do :; done
+
+again() {{
+    if [ "${{SLURM_RESTART_COUNT:-0}}" -lt "$1" ]; then
+        trap 'exit 0' TERM  # by which Slurm ends this script when it queues the task again
+        scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID" && sleep 60
+    fi
+}}
+if [ -n "$late" ]; then again 1000
+elif [ -z "$cancelled" ] && [ "$status" -gt 128 ]; then again 3  # it was killed, out of memory perhaps
+fi
+exit "$status"
+"""
+NOTICE = 120  #: seconds before the time limit at which a task stops
+
+
+@dataclass(frozen=True)
+class Array:
+    """An array job that makes the ``missing`` shards of a dataset."""
+
+    dataset: Dataset
+    missing: list[int]
+    cpus: int
+    time: str
+    tasks: int | None
+    extra: tuple[str, ...]
+    command: list[str]  #: run or add with its arguments
+
+    def script(self) -> str:
+        """The text for ``sbatch``. Raises DatasetError when nothing is missing or an option is ours to set."""
+        for option in ("--workers", "--part", "--engine", "--address"):
+            if any(word == option or word.startswith(f"{option}=") for word in self.command):
+                raise DatasetError(f"distort slurm sets {option} itself; leave it out")
+        if not self.missing:
+            raise DatasetError(f"{self.dataset.storage.url}: every shard is there; nothing to submit")
+        tasks = min(self.tasks or -(-self.dataset.plan.shards // self.cpus), self.dataset.plan.shards, MOST)
+        program = Path(sys.argv[0]).resolve()
+        return SCRIPT.format(
+            name=self.name,
+            array=ranges(sorted({shard % tasks + 1 for shard in self.missing})),
+            cpus=self.cpus,
+            time=self.time,
+            notice=NOTICE,
+            folder=Path.cwd(),
+            extra="".join(f"#SBATCH {option}\n" for option in self.extra),
+            tasks=tasks,
+            path=shlex.quote(str(program.parent)),
+            command=shlex.join(["distort", *self.command]),
+        )
+
+    @property
+    def name(self) -> str:
+        return "distort-" + re.sub(r"[^A-Za-z0-9_.-]", "_", self.dataset.storage.root.rpartition("/")[2])
+
+    def submit(self) -> str:
+        """Submit the array and the verification that follows it. Raises DatasetError when Slurm refuses."""
+        number = _sbatch([], self.script())
+        program = Path(sys.argv[0]).resolve().with_name("shards")
+        name = f"{self.name}-verify"
+        options = {"job-name": name, "dependency": f"afterany:{number}", "chdir": Path.cwd(), "time": self.time,
+                   "cpus-per-task": self.cpus, "output": f"{name}-%j.log"}  # fmt: skip
+        after = _sbatch(
+            [*(f"--{option}={value}" for option, value in options.items()), *self.extra],
+            f"#!/bin/bash\nexec {shlex.join([str(program), 'verify', self.dataset.storage.url])}\n",
+        )
+        return (
+            f"array job {number} makes {len(self.missing)} shards, job {after} verifies them; "
+            f"watch with 'distort status {self.dataset.storage.url}', logs are {self.name}-*.log"
+        )
+
+
+def ranges(numbers: list[int]) -> str:
+    """Ascending numbers as Slurm writes them: 1-4,7."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def _sbatch(options: list[str], script: str) -> str:
+    """Number of the job."""
+    try:
+        done = subprocess.run(["sbatch", "--parsable", *options], input=script, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise DatasetError("there is no sbatch here; run this on a login node, or without --submit") from None
+    if done.returncode:
+        raise DatasetError(f"sbatch refused the job: {done.stderr.strip()}")
+    return done.stdout.strip().partition(";")[0]

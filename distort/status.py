@@ -1,0 +1,86 @@
+"""How far a dataset is, seen from anywhere: from listings and the times of its commit marks alone."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from tqdm import tqdm
+
+from shards.dataset import COLUMN, Dataset
+from shards.plan import FILE, Plan, column_folder
+from shards.storage import Sign
+
+WINDOW = 15 * 60  #: seconds over which the speed is measured
+SILENCE = 10 * 60  #: seconds without a sign of life after which a shard does not count as running
+
+
+@dataclass(frozen=True)
+class Status:
+    done: int  #: shards with every column
+    running: int
+    missing: int
+    machines: int  #: that make the running ones
+    speed: float | None  #: pictures per second
+    left: float | None  #: seconds
+    seen: float  #: last sign of life, seconds since 1970
+
+
+def estimate(plan: Plan, finished: dict[int, float], signs: list[Sign], begun: list[float], now: float) -> Status:
+    """``finished``: when each finished shard was committed; ``begun``: when work was declared.
+
+    Times are compared with each other only, except for ``now``: machines need not agree about the clock.
+    """
+    seen = max([*finished.values(), *(sign.seen for sign in signs)], default=0.0)
+    alive = [s for s in signs if s.shard not in finished and s.seen > max(seen, now) - SILENCE]
+    running = {sign.shard for sign in alive}
+    missing = plan.shards - len(finished) - len(running)
+    speed = _speed(plan, finished, begun)
+    rest = sum(plan.pictures_of(shard) for shard in range(plan.shards) if shard not in finished)
+    left = rest / speed if speed and running else 0.0 if not rest else None
+    machines = len({sign.who.rsplit("-", 2)[0] for sign in alive})
+    return Status(len(finished), len(running), missing, machines, speed, left, seen)
+
+
+def _speed(plan: Plan, finished: dict[int, float], begun: list[float]) -> float | None:
+    """Pictures per second from the start of the window, or of the work, to the newest commit mark."""
+    if not finished:
+        return None
+    newest, oldest = max(finished.values()), min(finished.values())
+    start = max(newest - WINDOW, max((t for t in begun if t <= oldest), default=oldest))
+    count = sum(plan.pictures_of(shard) for shard, when in finished.items() if when > start)
+    return count / (newest - start) if newest > start and count else None
+
+
+def look(dataset: Dataset) -> Status:
+    """Raises OSError when the storage cannot be reached."""
+    with ThreadPoolExecutor(16) as pool:
+        times = list(pool.map(lambda name: dataset.storage.times(column_folder(name)), dataset.columns))
+    finished = {}
+    for shard in range(dataset.plan.shards):
+        files = [f"{shard:06d}.{end}" for end in ("tar", "parquet")]
+        if times and all(file in column for column in times for file in files):
+            finished[shard] = max(column[files[1]] for column in times)
+    begun = [dataset.storage.times("")[FILE], *(column[COLUMN] for column in times if COLUMN in column)]
+    return estimate(dataset.plan, finished, dataset.storage.signs(), begun, time.time())
+
+
+def describe(dataset: Dataset) -> str:
+    """A few lines for people."""
+    status, plan = look(dataset), dataset.plan
+    with ThreadPoolExecutor(16) as pool:
+        bad = sum(pool.map(dataset.bad_pictures, dataset.shards_with_errors()))
+    machines = f" on {status.machines} machine{'s' * (status.machines != 1)}" if status.running else ""
+    speed = "–" if status.speed is None else f"{status.speed:,.1f}"
+    left = "–" if status.left is None else tqdm.format_interval(status.left)
+    seen = f"{tqdm.format_interval(max(0, time.time() - status.seen))} ago" if status.seen else "never"
+    columns = ", ".join(dataset.columns)
+    lines = [
+        f"{dataset.storage.url}: {plan.shards} shards, {plan.pictures:,} pictures, columns {columns}",
+        f"shards     done {status.done}, running {status.running}{machines}, missing {status.missing}",
+        f"speed      {speed} images/s over the last {WINDOW // 60} minutes of work, ETA {left}",
+        f"last sign  {seen}",
+        f"bad        {bad} pictures" + (", reasons in errors/*.parquet" if bad else ""),
+    ]
+    return "\n".join(lines)

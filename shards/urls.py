@@ -1,0 +1,38 @@
+"""The tars of a column for programs that read plain webdataset."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import urlsplit
+
+import fsspec
+
+from shards.dataset import Dataset
+from shards.plan import column_folder, shard_name
+
+
+def urls(root: str | os.PathLike, column: str) -> list[str]:
+    """Paths or urls of all tars of a column, which ``wds.WebDataset`` then opens, s3:// and all others too.
+
+    Raises DatasetError when the column is missing or unfinished. A DataLoader whose workers are not forked
+    calls ``register`` in its ``worker_init_fn``.
+    """
+    dataset = Dataset(root)
+    dataset.require_complete(column)
+    register(dataset.storage.url)
+    where = dataset.storage.absolute.rstrip("/")
+    return [f"{where}/{shard_name(column_folder(column), shard, 'tar')}" for shard in range(dataset.plan.shards)]
+
+
+def register(url: str) -> None:
+    """Have webdataset open urls of this kind through fsspec."""
+    from webdataset.gopen import gopen_schemes
+
+    if scheme := urlsplit(str(url)).scheme:
+        gopen_schemes[scheme] = _open
+
+
+def _open(url: str, mode: str = "rb", *_, **__):
+    if mode != "rb":
+        raise ValueError(f"{url}: only reading; datasets are written by distort")
+    return fsspec.open(url, "rb").open()

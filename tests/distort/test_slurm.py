@@ -1,0 +1,52 @@
+"""``distort slurm`` prints a script that bash understands, for the shards that are missing."""
+
+import shutil
+import subprocess
+
+from distort.slurm import ranges
+
+
+def script(run, *command, options=()):
+    return run("distort", "slurm", *options, *command)
+
+
+def test_numbers_are_written_as_slurm_reads_them():
+    assert ranges([1, 2, 3, 5, 7, 8]) == "1-3,5,7-8"
+    assert ranges([4]) == "4"
+
+
+def test_the_script_makes_the_plan_s_shards_in_parts(tree, tmp_path, run):
+    work = ["run", tree, tmp_path / "d", "--distortions", "jpeg-10", "--shard-size", 5]
+    printed = script(run, *work, options=["--cpus", 2, "--sbatch=--partition=cpu", "--time", "1:00:00"])
+    assert printed.returncode == 0, printed.stderr
+    for line in ("--array=1-3", "--cpus-per-task=2", "--partition=cpu", "--time=1:00:00", "--requeue"):
+        assert f"#SBATCH {line}\n" in printed.stdout
+    assert '--shard-size 5 --planned \\\n    --workers "$SLURM_CPUS_PER_TASK"' in printed.stdout
+    assert (tmp_path / "d" / "dataset.json").exists()
+    assert subprocess.run(["bash", "-n"], input=printed.stdout, text=True).returncode == 0
+
+
+def test_only_tasks_with_missing_shards_are_in_the_array(dataset, tree, tmp_path, run):
+    d = tmp_path / "d"
+    shutil.copytree(dataset, d)
+    (d / "jpeg-10" / "000001.parquet").unlink()
+    (d / "jpeg-10" / "000004.parquet").unlink()
+    work = ["add", d, "--distortions", "jpeg-10,webp-20"]
+    assert "#SBATCH --array=2,5\n" in script(run, *work, options=["--cpus", 1]).stdout
+    complete = script(run, "add", dataset, "--distortions", "jpeg-10")
+    assert complete.returncode == 1
+    assert "every shard is there" in complete.stderr
+
+
+def test_what_it_sets_itself_and_other_commands_are_refused(tree, tmp_path, run):
+    for option in ("--workers=3", "--part=1/2", "--engine=ray"):
+        work = ["run", tree, tmp_path / "d", "--distortions", "jpeg-10", option]
+        assert "leave it out" in script(run, *work).stderr
+    assert "is not run or add" in script(run, "preview", tree, tmp_path).stderr
+
+
+def test_it_says_when_there_is_no_slurm(tree, tmp_path, run, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    made = script(run, "run", tree, tmp_path / "d", "--distortions", "jpeg-10", options=["--submit"])
+    assert made.returncode == 1
+    assert "there is no sbatch here" in made.stderr
