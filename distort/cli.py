@@ -6,6 +6,8 @@ import functools
 import math
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -57,7 +59,8 @@ def run(max_bad, **options):
     SOURCE is a folder with one folder per class, a flat folder, a list (.csv, .txt) of 'path,label' lines, or
     WebDataset tars (a .tar or a folder of them). Pictures that cannot be read are recorded in DATASET/errors.
     """
-    _execute(*_plan_run(options), options, max_bad)
+    with _stoppable():
+        _execute(*_plan_run(options), options, max_bad)
 
 
 @main.command(epilog="Example: distort add val --distortions avif-30,jxl-40")
@@ -66,7 +69,8 @@ def run(max_bad, **options):
 @work
 def add(**options):
     """Add columns to DATASET from its stored clean crops. What is there stays untouched."""
-    _execute(*_plan_add(options), options, 1.0)
+    with _stoppable():
+        _execute(*_plan_add(options), options, 1.0)
 
 
 def _plan_run(options: dict) -> tuple[Dataset, list[Distortion], str]:
@@ -96,6 +100,17 @@ def _plan_add(options: dict) -> tuple[Dataset, list[Distortion], None]:
     return dataset, wanted, None
 
 
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGINT and SIGTERM end the command with status 130 and 143, at any time and nothing half-way."""
+    try:
+        with job.signals():
+            yield
+    except job.Stopped as stop:
+        click.echo(f"stopped by {stop}; finished shards are kept, the same command goes on from there", err=True)
+        sys.exit(128 + stop.signum)
+
+
 def _engine(engine: str, workers: int | None, address: str | None) -> job.Engine:
     if engine == "ray":
         from distort.engines.ray import map_unordered
@@ -108,11 +123,7 @@ def _engine(engine: str, workers: int | None, address: str | None) -> job.Engine
 
 def _execute(dataset: Dataset, distortions, source_root, options: dict, max_bad: float) -> None:
     start = _engine(options["engine"], options["workers"], options["address"])
-    try:
-        summary = job.execute(dataset, distortions, source_root, start, options["part"], options["any_version"])
-    except job.Stopped as stop:
-        click.echo(f"stopped by {stop}; finished shards are kept, the same command goes on from there", err=True)
-        sys.exit(128 + stop.signum)
+    summary = job.execute(dataset, distortions, source_root, start, options["part"], options["any_version"])
     names = ", ".join([columns.CLEAN, *(d.name for d in distortions)])
     click.echo(
         f"{dataset.storage.url}: {summary.shards} shards made, {summary.skipped} were there; "

@@ -83,7 +83,7 @@ def execute(
     part: tuple[int, int] = (1, 1),
     any_version: bool = False,
 ) -> Summary:
-    """Run every unfinished shard of this part. Raises OSError when the storage fails, Stopped on a signal."""
+    """Run every unfinished shard of this part. Raises OSError when the storage fails."""
     job = Job(dataset.storage.absolute, tuple(d.name for d in distortions), source_root, any_version)
     mine = range(part[0] - 1, dataset.plan.shards, part[1])
     todo = unfinished(dataset, job.distortions, mine, only_add=source_root is None)
@@ -91,22 +91,21 @@ def execute(
     progress = ProgressLine(len(todo), _pictures(dataset.plan, todo))
     events = start(functools.partial(run_shard, job), todo)
     try:
-        with _signals():
-            for event in events:
-                match event:
-                    case Progress(shard, pictures, bad):
-                        progress.update(shard, pictures, bad)
-                    case Refused(_, reason):
-                        progress.note(f"{reason}\nIts shards go to other machines.")
-                    case Done(shard):
-                        progress.finish(shard)
-                        summary.shards += 1
-                    case Failed(shard, reason, storage):
-                        progress.update(shard, 0, 0)
-                        progress.finish(shard)
-                        summary.failed[shard] = reason
-                        if storage:
-                            raise OSError(f"shard {shard:06d}: {reason}")
+        for event in events:
+            match event:
+                case Progress(shard, pictures, bad):
+                    progress.update(shard, pictures, bad)
+                case Refused(_, reason):
+                    progress.note(f"{reason}\nIts shards go to other machines.")
+                case Done(shard):
+                    progress.finish(shard)
+                    summary.shards += 1
+                case Failed(shard, reason, storage):
+                    progress.update(shard, 0, 0)
+                    progress.finish(shard)
+                    summary.failed[shard] = reason
+                    if storage:
+                        raise OSError(f"shard {shard:06d}: {reason}")
     finally:
         events.close()  # ends all work
         dataset.storage.sweep()
@@ -120,7 +119,7 @@ def _pictures(plan: Plan, shards) -> int:
 
 
 @contextmanager
-def _signals() -> Iterator[None]:
+def signals() -> Iterator[None]:
     """SIGINT and SIGTERM raise Stopped, once; what follows is clean-up and not disturbed again."""
 
     def stop(signum, frame):

@@ -146,11 +146,11 @@ class Storage:
                 self.fs.put_file(str(file), self.path(name), **upload_options(self.fs, file))
             file.unlink()
             return
-        _flush(file)
+        flush(file)
         target = Path(self.path(name))
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(file, target)
-        _flush(target.parent)
+        flush(target.parent)
 
     def write(self, name: str, data: bytes) -> None:
         """Publish ``data`` as ``name``."""
@@ -178,11 +178,11 @@ class Storage:
         with self.scratch() as folder:
             file = folder / "file"
             file.write_bytes(data)
-            _flush(file)
+            flush(file)
             target = Path(self.path(name))
             target.parent.mkdir(parents=True, exist_ok=True)
             os.link(file, target)
-            _flush(target.parent)
+            flush(target.parent)
 
     def remove(self, name: str) -> None:
         """Remove a file; it may be gone already."""
@@ -245,7 +245,8 @@ def _alive(pid: int) -> bool:
         return True
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Have a file, or a folder's list of files, survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from shards.storage import flush
 from train.models import first_line
 
 SCHEMA = 1
@@ -24,9 +25,9 @@ def write_atomically(file: Path, write: Callable[[Path], None]) -> None:
     partial = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         write(partial)
-        _flush(partial)
+        flush(partial)
         os.replace(partial, file)
-        _flush(file.parent)
+        flush(file.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -72,11 +73,3 @@ def _differences(there: dict, now: dict) -> list[str]:
         for name in sorted({*there, *now})
         if there.get(name) != now.get(name)
     ]
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

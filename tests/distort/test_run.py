@@ -1,6 +1,7 @@
 """``distort run`` from the outside: what it makes, what it refuses, what it survives."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -251,6 +252,24 @@ def test_a_stopped_job_keeps_what_is_committed_and_goes_on(dataset, tree, tmp_pa
     again = distort(tree, d)
     assert again.wait(timeout=120) == 0
     assert digests(d) == digests(dataset)
+
+
+def resident(pid: int) -> int:
+    """Memory of a process in kB; 0 when it is gone."""
+    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) if found else 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="watches the planning through /proc")
+def test_a_job_stopped_while_it_plans_leaves_nothing(tmp_path):
+    (tmp_path / "list.csv").write_text("".join(f"class/{i}.jpg,{i % 10}\n" for i in range(1_000_000)))
+    process = distort(tmp_path / "list.csv", tmp_path / "d")
+    wait_until(lambda: resident(process.pid) > 250_000, process)  # the libraries alone take half of that
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped by SIGINT" in stderr
+    assert not (tmp_path / "d").exists()
 
 
 def test_five_sigkills_later_the_files_are_the_same(dataset, tree, tmp_path, digests):
