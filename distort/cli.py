@@ -154,7 +154,12 @@ def status(dataset):
     "run imagenet/val /scratch/val --distortions paper",
 )
 @click.option("--cpus", type=click.IntRange(1), default=8, show_default=True, help="Cores per task.")
-@click.option("--time", default="4:00:00", show_default=True, help="Time limit per task; it goes on after it.")
+@click.option(
+    "--time",
+    default="4:00:00",
+    show_default=True,
+    help="Time limit per task, three minutes and several shards at least; it goes on after it.",
+)
 @click.option(
     "--tasks", type=click.IntRange(1, scripts.MOST), help="Size of the array.  [default: from the shards]"
 )

@@ -6,7 +6,6 @@ The same samples give the same bytes: fixed order, mtime 0, uid and gid 0, USTAR
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import tarfile
 from pathlib import Path
@@ -40,6 +39,25 @@ ERRORS_SCHEMA = pa.schema([("source", pa.string()), ("reason", pa.string())])
 IN_JSON = ("bytes", "bpp", "psnr", "ssim", "width", "height", "source")
 
 
+#: A member's USTAR header, but for its name, size and checksum. Filling these in is several times faster than
+#: tarfile's own writer, which took 2 % of a whole run.
+HEADER = tarfile.TarInfo().tobuf(tarfile.USTAR_FORMAT)
+NAME, SIZE, CHECKSUM = slice(0, 100), slice(124, 136), slice(148, 156)
+
+
+def header(name: str, size: int) -> bytes:
+    """The USTAR header of a file of mode 644, time 0 and owner 0; byte for byte what tarfile writes."""
+    encoded = name.encode()
+    if len(encoded) > NAME.stop:
+        raise DatasetError(f"{name} is longer than the {NAME.stop} bytes that a tar has for a name")
+    block = bytearray(HEADER)
+    block[NAME] = encoded.ljust(NAME.stop, b"\0")
+    block[SIZE] = b"%011o\0" % size
+    block[CHECKSUM] = b" " * 8
+    block[CHECKSUM] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
 class TarWriter:
     """A deterministic USTAR file with its size and sha256, written front to back."""
 
@@ -48,28 +66,26 @@ class TarWriter:
         self.sha256 = hashlib.sha256()
         self.size = 0
         self._file = path.open("xb")
-        self._tar = tarfile.open(fileobj=self, mode="w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
 
-    def write(self, data: bytes) -> int:
+    def _write(self, data: bytes) -> None:
         self._file.write(data)
         self.sha256.update(data)
         self.size += len(data)
-        return len(data)
 
-    def tell(self) -> int:
-        return self.size
+    def _pad(self, unit: int) -> None:
+        self._write(bytes(-self.size % unit))
 
     def add(self, name: str, data: bytes) -> int:
         """Append one member; returns the offset of its first byte."""
-        member = tarfile.TarInfo(name)
-        member.size = len(data)
-        member.mode = 0o644
-        self._tar.addfile(member, io.BytesIO(data))
-        self._tar.members.clear()  # tarfile keeps every header otherwise
-        return self.size - len(data) - (-len(data) % tarfile.BLOCKSIZE)
+        self._write(header(name, len(data)))
+        offset = self.size
+        self._write(data)
+        self._pad(tarfile.BLOCKSIZE)
+        return offset
 
     def close(self) -> None:
-        self._tar.close()
+        self._write(bytes(2 * tarfile.BLOCKSIZE))
+        self._pad(tarfile.RECORDSIZE)
         self._file.close()
         if self.path.stat().st_size != self.size:
             raise DatasetError(f"{self.path}: {self.size} bytes written, {self.path.stat().st_size} there")

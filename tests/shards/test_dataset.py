@@ -1,6 +1,7 @@
 """A dataset reads back as keyed tuples, opens in plain webdataset and DuckDB, and says what is damaged."""
 
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -130,6 +131,20 @@ def test_the_hashes_of_the_plan_are_as_documented(dataset):
         json.dumps([row[name] for name in ("key", "source", "label", "offset", "size")]) + "\n" for row in rows
     )
     assert hashlib.sha256(lines.encode()).hexdigest() == contents["manifest"]
+
+
+def test_shards_are_byte_for_byte_what_tarfile_writes(dataset):
+    for path in dataset.glob("*/000000.tar"):
+        again = io.BytesIO()
+        with (
+            tarfile.open(path) as tar,
+            tarfile.open(fileobj=again, mode="w", format=tarfile.USTAR_FORMAT) as copied,
+        ):
+            for member in tar:
+                plain = tarfile.TarInfo(member.name)
+                plain.size = member.size
+                copied.addfile(plain, tar.extractfile(member))
+        assert again.getvalue() == path.read_bytes()
 
 
 def test_shards_are_deterministic_tars(dataset):
