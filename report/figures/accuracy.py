@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pyarrow as pa
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -52,11 +54,23 @@ def _against(
     if log:
         look.log_axis(axes[0].xaxis, [row[x] for row in rows])
     axes[0].set_ylim(limits(everything))
+    scale = math.log if log else float
+    ends = [scale(row[x]) for row in rows]
+
+    def place(value: float) -> float:
+        """Where a value is on the axis, from 0 (left) to 1."""
+        return (scale(value) - min(ends)) / ((max(ends) - min(ends)) or 1)
+
     panels = []
     for ax, ((dataset, method), part) in zip(axes, groups.items(), strict=True):
         title = method_title(method) + (f" · {dataset}" if several else "")
         ax.set(xlabel=label, ylabel=TOP1, title=title)
-        lossless(ax, everything, dataset, method, "left" if best == "right" else "right")
+        obstacles = [
+            (place(row[x]), row["low"] or row["accuracy"], row["high"] or row["accuracy"])
+            for row in part
+            if row["accuracy"] is not None
+        ]
+        lossless(ax, everything, dataset, method, "left" if best == "right" else "right", obstacles)
         lines = series(ax, part, x, "accuracy", TOP1)
         for row in part:
             if row["low"] is not None:
@@ -77,19 +91,35 @@ def limits(rows: list[dict]) -> tuple[float, float]:
     return max(low - room, -2.0), high + 1.3 * room
 
 
-def lossless(ax, rows: list[dict], dataset: str, method: str, side: str) -> None:
-    """The accuracy on the lossless pictures as a line: the method's own, else that of the pre-trained model."""
+def lossless(ax, rows: list[dict], dataset: str, method: str, side: str, obstacles: list[tuple]) -> None:
+    """The accuracy on the lossless pictures as a line: the method's own, else that of the pre-trained model.
+
+    Its label stands at ``side``, above the line, unless points are there: ``obstacles`` are their places on the
+    axis and the ends of their intervals.
+    """
     clean = {row["method"]: row for row in rows if row["dataset"] == dataset and row["distortion"] == "clean"}
     row = clean.get(method) or clean.get("pretrained")
     if row is None:
         return
     whose = "lossless" if row["method"] == method else "lossless, pre-trained"
-    ax.axhline(row["accuracy"], color=look.MUTED, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
+    accuracy = row["accuracy"]
+    ax.axhline(accuracy, color=look.MUTED, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
+    height = 0.08 * (ax.get_ylim()[1] - ax.get_ylim()[0])  # of the label
+
+    def covered(spot: tuple[str, int]) -> int:
+        left, low = spot[0] == "left", accuracy if spot[1] > 0 else accuracy - height
+        return sum(
+            (place < 0.5) == left and bottom < low + height and low < top for place, bottom, top in obstacles
+        )
+
+    other = "right" if side == "left" else "left"
+    side, up = min(((side, 1), (other, 1), (side, -1), (other, -1)), key=covered)
     ax.annotate(
-        f"{whose} {row['accuracy']:.1f} %",
-        (0 if side == "left" else 1, row["accuracy"]),
-        (4 if side == "left" else -4, 3),
+        f"{whose} {accuracy:.1f} %",
+        (0 if side == "left" else 1, accuracy),
+        (4 if side == "left" else -4, 3 * up),
         ha=side,
+        va="bottom" if up > 0 else "top",
         xycoords=("axes fraction", "data"),
         textcoords="offset points",
         fontsize=8,
