@@ -101,7 +101,7 @@ class Storage:
         Its name says who makes it. With ``shard``, a sign of life says what; see ``announce``.
         """
         name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        folder = _make(self._workplace / name)
+        folder = _make(self._unfinished / name)
         try:
             if shard is not None:
                 self.announce(folder, shard)
@@ -115,7 +115,7 @@ class Storage:
                     self.fs.rm_file(self.path(f"{PARTIAL}/{name}/{shard:06d}"))
 
     @property
-    def _workplace(self) -> Path:
+    def _unfinished(self) -> Path:
         """Where scratch folders are: beside the local dataset, so that publishing is a rename."""
         if self.local:
             return Path(self.root, PARTIAL)
@@ -191,13 +191,13 @@ class Storage:
 
     def sweep(self) -> None:
         """Remove what dead processes of this machine left unfinished, and what anybody left a day ago."""
-        workplace = self._workplace
+        unfinished = self._unfinished
         with suppress(FileNotFoundError):
-            for folder in list(workplace.iterdir()):
+            for folder in list(unfinished.iterdir()):
                 if _stale(folder.name, lambda folder=folder: _last_change(folder)):
                     shutil.rmtree(folder, ignore_errors=True)
             with suppress(OSError):
-                workplace.rmdir()
+                unfinished.rmdir()
         for sign in [] if self.local else self.signs():
             if _stale(sign.who, lambda sign=sign: sign.seen):
                 self.remove(f"{PARTIAL}/{sign.who}/{sign.shard:06d}")
