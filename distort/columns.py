@@ -30,12 +30,9 @@ def declare(dataset: Dataset, distortions: list[Distortion], any_version: bool =
             with suppress(FileExistsError):  # another job was faster
                 dataset.storage.create(file, (json.dumps(column, indent=2, sort_keys=True) + "\n").encode())
             vars(dataset).pop("columns", None)  # read again, with the new one
-        differences = list(_differences(dataset.columns.get(name) or {}, column, any_version))
-        if differences:
+        if clash := _clash(dataset, name, column, any_version):
             raise DatasetError(
-                f"{dataset.storage.url}: column '{name}' was made otherwise, more of it would not match:\n  "
-                + "\n  ".join(differences)
-                + ADVICE
+                f"{dataset.storage.url}: column '{name}' was made otherwise, more of it would not match:{clash}"
             )
 
 
@@ -51,12 +48,9 @@ def check(dataset: Dataset, names: tuple[str, ...], any_version: bool = False) -
     except (ImportError, OSError) as error:
         raise UnfitNode(f"{here} cannot make {', '.join(names)}: {error}; install what it lacks") from error
     for name, column in described:
-        differences = list(_differences(dataset.columns.get(name) or {}, column, any_version))
-        if differences:
+        if clash := _clash(dataset, name, column, any_version):
             raise UnfitNode(
-                f"{here} would make other files than column '{name}' of {dataset.storage.url} holds:\n  "
-                + "\n  ".join(differences)
-                + ADVICE
+                f"{here} would make other files than column '{name}' of {dataset.storage.url} holds:{clash}"
             )
     return distortions
 
@@ -78,6 +72,12 @@ def _described(dataset: Dataset, distortions: list[Distortion]) -> Iterator[tupl
 
 def _column(name: str, extension: str, steps: list[dict]) -> tuple[str, dict]:
     return name, json.loads(json.dumps({"column": name, "extension": extension, "steps": steps}))
+
+
+def _clash(dataset: Dataset, name: str, column: dict, any_version: bool) -> str:
+    """How ``column`` differs from what the dataset says of it, with advice; empty when it does not."""
+    differences = list(_differences(dataset.columns.get(name) or {}, column, any_version))
+    return "\n  ".join(["", *differences]) + ADVICE if differences else ""
 
 
 def _differences(there: dict, now: dict, any_version: bool, prefix: str = "") -> Iterator[str]:

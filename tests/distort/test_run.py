@@ -301,39 +301,39 @@ def test_a_killed_worker_costs_its_shard_one_retry(dataset, tree, tmp_path, dige
     assert digests(d) == digests(dataset)
 
 
-def test_a_full_disk_stops_the_job_with_its_reason_and_nothing_half_written(tree, tmp_path, run):
+@pytest.fixture
+def mount(tmp_path):
+    """Mount a tmpfs with options and give its folder; needs root."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"needs a small tmpfs: {mounted.stderr.decode().strip()}")
-    try:
-        made = run("distort", "run", tree, disk / "d", "--distortions", "jpeg-10", "--shard-size", 6)
-        assert made.returncode == 1
-        assert "No space left on device" in made.stderr
-        assert not (disk / "d" / ".partial").exists()
-        for parquet in disk.glob("d/*/*.parquet"):
-            assert (
-                pq.read_metadata(parquet).metadata[b"tar_size"]
-                == str(parquet.with_suffix(".tar").stat().st_size).encode()
-            )
-    finally:
+
+    def tmpfs(options: str) -> Path:
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", disk], capture_output=True)
+        if mounted.returncode:
+            pytest.skip(f"needs a tmpfs: {mounted.stderr.decode().strip()}")
+        return disk
+
+    yield tmpfs
+    if disk.is_mount():
         subprocess.run(["umount", disk], check=True)
 
 
-def test_a_read_only_folder_says_so(tree, tmp_path, run):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", disk], capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"needs a read-only mount: {mounted.stderr.decode().strip()}")
-    try:
-        made = run("distort", "run", tree, disk / "d", "--distortions", "jpeg-10")
-        assert made.returncode == 1
-        assert "Read-only file system" in made.stderr
-        assert "Traceback" not in made.stderr
-    finally:
-        subprocess.run(["umount", disk], check=True)
+def test_a_full_disk_stops_the_job_with_its_reason_and_nothing_half_written(tree, mount, run):
+    d = mount("size=1m") / "d"
+    made = run("distort", "run", tree, d, "--distortions", "jpeg-10", "--shard-size", 6)
+    assert made.returncode == 1
+    assert "No space left on device" in made.stderr
+    assert not (d / ".partial").exists()
+    for parquet in d.glob("*/*.parquet"):
+        size = parquet.with_suffix(".tar").stat().st_size
+        assert pq.read_metadata(parquet).metadata[b"tar_size"] == str(size).encode()
+
+
+def test_a_read_only_folder_says_so(tree, mount, run):
+    made = run("distort", "run", tree, mount("ro") / "d", "--distortions", "jpeg-10")
+    assert made.returncode == 1
+    assert "Read-only file system" in made.stderr
+    assert "Traceback" not in made.stderr
 
 
 def test_a_worker_stays_small(tree, tmp_path, run):
