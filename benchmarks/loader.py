@@ -3,7 +3,7 @@
 One process, one core, nothing but reading and decoding; the same pictures everywhere, the ways taken in turn.
 Times are CPU times of the process, which other programs on the machine disturb little.
 - floor: the codec's decode of bitstreams that are in memory already
-- train: slices by the Parquet offsets, whole-batch decode into one uint8 tensor (train/data.py)
+- train: slices by the Parquet offsets, whole-batch decode into one uint8 tensor (train/feed/data.py)
 - tarfile_samples: the same decode and batch, reading the tars' members through webdataset
 - webdataset: ``WebDataset(...).decode("rgb")``, which gives float images; batches stacked by webdataset itself
 - ImageFolder: torchvision's ImageFolder over PNG crops, JPEG on the fly by Pillow, ToTensor and Normalize
@@ -30,10 +30,10 @@ from torchvision.datasets import ImageFolder
 from distort.codecs import decode
 from shards.dataset import Dataset
 from shards.plan import column_folder
-from train import slices
-from train.data import Source, Stream, batches
-from train.models import IMAGENET_MEAN, IMAGENET_STD
-from train.reading import survey
+from train.feed import slices
+from train.feed.data import Source, Stream, batches
+from train.feed.reading import survey
+from train.networks.models import IMAGENET_MEAN, IMAGENET_STD
 
 BATCH = 64
 

@@ -15,13 +15,14 @@ import torch
 from pictures import machine
 
 from shards.dataset import Dataset
-from train import models, slices
-from train.data import Batch, Source, Stream, batches
-from train.distributed import World, device_of
-from train.models import Teacher
-from train.objectives import CLEAN, Expert, FineTuning
-from train.reading import survey
-from train.step import PRECISIONS, Stepper
+from train.engine.distributed import World, device_of
+from train.engine.step import PRECISIONS, Stepper
+from train.feed import slices
+from train.feed.data import Batch, Source, Stream, batches
+from train.feed.reading import survey
+from train.methods.objectives import CLEAN, Expert, FineTuning
+from train.networks import models
+from train.networks.models import Teacher
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--arch", default="mnasnet1_0")

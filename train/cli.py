@@ -10,14 +10,16 @@ import torch
 
 from shards.console import Group
 from shards.dataset import Dataset
-from train import job, loop, models, protocol, results
-from train.distributed import World, world
-from train.evaluate import Candidate, evaluate, show
-from train.run import RunFolder
+from train import protocol, results
+from train.engine import job, loop
+from train.engine.distributed import World, world
+from train.engine.evaluate import Candidate, evaluate, show
+from train.engine.run import RunFolder
+from train.engine.signals import Stopped
+from train.engine.step import PRECISIONS
+from train.engine.teach import teach
+from train.networks import models
 from train.settings import Settings
-from train.signals import Stopped
-from train.step import PRECISIONS
-from train.teach import teach
 
 
 def together(*options):

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from train.checkpoint import write_atomically
+from train.engine.checkpoint import write_atomically
 
 SCHEMA = 1
 Z = 1.959963984540054  #: normal quantile of a two-sided 95 % interval

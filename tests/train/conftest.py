@@ -17,8 +17,8 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from train import models
 from train.cli import main
+from train.networks import models
 
 ARCH = "shufflenet_v2_x0_5"
 CLASSES = {"cat": "chelsea", "coffee": "coffee", "rocket": "rocket"}

@@ -11,9 +11,9 @@ import torch
 from distort.codecs import decode
 from shards.dataset import Dataset
 from shards.errors import DatasetError
-from train import slices
-from train.data import Source, Stream, batches
-from train.reading import survey
+from train.feed import slices
+from train.feed.data import Source, Stream, batches
+from train.feed.reading import survey
 
 
 def counts_of(root):

@@ -7,7 +7,7 @@ import torch
 from scipy.stats import binomtest
 
 from shards.dataset import Dataset
-from train import models
+from train.networks import models
 from train.results import column_result, wilson
 
 COLUMNS = ["clean", "j2k-75", "jpeg-10"]

@@ -9,8 +9,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from train import models
-from train.models import ModelError
+from train.networks import models
+from train.networks.models import ModelError
 
 
 def test_a_mistyped_network_is_answered_with_a_suggestion():

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from train.data import Batch
-from train.distributed import World
-from train.models import Classifier, Teacher, build
-from train.objectives import Expert, FineTuning, Stability, add_noise
-from train.step import Stepper, flipped, seed_step
+from train.engine.distributed import World
+from train.engine.step import Stepper, flipped, seed_step
+from train.feed.data import Batch
+from train.methods.objectives import Expert, FineTuning, Stability, add_noise
+from train.networks.models import Classifier, Teacher, build
 
 CPU = World(0, 1, torch.device("cpu"))
 

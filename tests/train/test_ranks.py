@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from shards.dataset import Dataset
-from train.distributed import World
-from train.evaluate import Candidate, evaluate
+from train.engine.distributed import World
+from train.engine.evaluate import Candidate, evaluate
 
 
 def test_two_ranks_evaluate_as_one_process_does(cli, start, val_set, weights, tmp_path, read_json):

@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from train import checkpoint
+from train.engine import checkpoint
 
 CHANGING = {"images_per_s", "waiting", "select_seconds"}
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from shards.dataset import Dataset
-from train import checkpoint
-from train.models import Classifier
-from train.reading import survey
+from train.engine import checkpoint
+from train.feed.reading import survey
+from train.networks.models import Classifier
 
 ARCH = "shufflenet_v2_x0_5"
 
@@ -92,8 +92,8 @@ def test_workers_change_who_reads_what_and_nothing_else(cli, training, tmp_path)
 
 
 def test_the_log_has_images_per_second_waiting_losses_by_name_and_eta(cli, training, monkeypatch):
-    monkeypatch.setattr("train.progress.LOG_EVERY", 0.0)
-    monkeypatch.setattr("train.loop.CHECK_EVERY", 1)
+    monkeypatch.setattr("train.engine.progress.LOG_EVERY", 0.0)
+    monkeypatch.setattr("train.engine.loop.CHECK_EVERY", 1)
     output = cli(*training("expert")).output
     assert "images/s, waiting" in output
     line = next(line for line in output.splitlines() if line.startswith("epoch 1/1: 16/"))

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from train import slices
-from train.slices import Run
+from train.feed import slices
+from train.feed.slices import Run
 
 COUNTS = [50, 7, 0, 33, 1, 29]
 WAYS = list(itertools.product([1, 2, 3], [1, 2, 3]))

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from distort.codecs import decode
 from shards.dataset import Dataset
-from train import models
+from train.networks import models
 
 ARCH = "shufflenet_v2_x0_5"
 
@@ -68,8 +68,8 @@ def test_an_expert_learns_the_same_from_the_cache_as_live_and_reads_no_clean_cro
 def test_the_loader_of_an_expert_with_cache_has_no_clean_column(
     taught, training, train_set, val_set, weights, tmp_path
 ):
-    from train.distributed import World
-    from train.job import prepare
+    from train.engine.distributed import World
+    from train.engine.job import prepare
     from train.settings import Settings
 
     root, folder = taught

@@ -6,10 +6,10 @@ import numpy as np
 
 from shards.dataset import Dataset
 from shards.errors import DatasetError
-from train import slices, teachers
-from train.data import Reader, Source
-from train.models import Loaded, Teacher
-from train.objectives import CLEAN, divergence
+from train.feed import slices, teachers
+from train.feed.data import Reader, Source
+from train.methods.objectives import CLEAN, divergence
+from train.networks.models import Loaded, Teacher
 from train.settings import Settings
 
 SAMPLES = 16

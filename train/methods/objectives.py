@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from train.data import Batch
-from train.models import Classifier, Teacher, last_layer
+from train.feed.data import Batch
+from train.networks.models import Classifier, Teacher, last_layer
 
 CLEAN = "clean"
 Losses = tuple[dict[str, Tensor], Tensor]

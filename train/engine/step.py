@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from train.data import Batch
-from train.distributed import World
-from train.models import Classifier
-from train.objectives import Losses, Objective
+from train.engine.distributed import World
+from train.feed.data import Batch
+from train.methods.objectives import Losses, Objective
+from train.networks.models import Classifier
 from train.protocol import BETAS
 
 PRECISIONS = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}

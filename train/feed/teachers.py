@@ -19,8 +19,8 @@ from safetensors.numpy import load, save
 from shards.dataset import Dataset
 from shards.errors import DatasetError
 from shards.storage import Storage
-from train.models import Classifier, weights_sha256
-from train.reading import Files
+from train.feed.reading import Files
+from train.networks.models import Classifier, weights_sha256
 
 FOLDER = "teachers"
 FILE = "teacher.json"

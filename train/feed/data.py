@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from distort.codecs import decode
 from shards.dataset import Dataset
 from shards.errors import DatasetError
-from train.reading import Column, Files
-from train.slices import Run, Slice, shuffled, size
-from train.teachers import CachedTeacher
+from train.feed.reading import Column, Files
+from train.feed.slices import Run, Slice, shuffled, size
+from train.feed.teachers import CachedTeacher
 
 CHUNK = 64  #: rows of one sequential read
 

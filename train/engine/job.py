@@ -8,11 +8,15 @@ import torch
 
 from shards.dataset import Dataset
 from shards.errors import DatasetError
-from train import cached, checks, models, objectives, protocol, slices
-from train.data import Source
-from train.distributed import World
-from train.models import Teacher
-from train.reading import Survey, survey
+from train import protocol
+from train.engine import checks
+from train.engine.distributed import World
+from train.feed import cached, slices
+from train.feed.data import Source
+from train.feed.reading import Survey, survey
+from train.methods import objectives
+from train.networks import models
+from train.networks.models import Teacher
 from train.settings import Settings
 
 #: Settings that have to be the same when a run is continued.

@@ -8,16 +8,17 @@ from dataclasses import dataclass, field
 
 import torch
 
-from train import checkpoint, slices
-from train.data import Stream, batches
-from train.distributed import World
-from train.job import Job
-from train.profiling import profiler
-from train.progress import Progress, Waiting
+from train.engine import checkpoint
+from train.engine.distributed import World
+from train.engine.job import Job
+from train.engine.profiling import profiler
+from train.engine.progress import Progress, Waiting
+from train.engine.run import RunFolder
+from train.engine.signals import Stopped, noted
+from train.engine.step import Stepper, seed_step
+from train.feed import slices
+from train.feed.data import Stream, batches
 from train.protocol import Plateau
-from train.run import RunFolder
-from train.signals import Stopped, noted
-from train.step import Stepper, seed_step
 
 CHECK_EVERY = 20  #: steps between looks at the losses; each look makes a GPU wait
 TRAINING, SELECTING = 0, 1  #: two families of random numbers

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from shards.errors import DatasetError
-from train import models, slices
-from train.distributed import World
-from train.reading import Survey
+from train.engine.distributed import World
+from train.feed import slices
+from train.feed.reading import Survey
+from train.networks import models
 from train.settings import Settings
 
 

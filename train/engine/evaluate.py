@@ -14,15 +14,16 @@ import torch.nn.functional as F
 
 from shards.console import table
 from shards.dataset import Dataset
-from train import models, slices
-from train.checks import require_classes, require_enough
-from train.data import Source, Stream, batches
-from train.distributed import World
-from train.models import Classifier
-from train.progress import Progress, Waiting
-from train.reading import Survey, survey
+from train.engine.checks import require_classes, require_enough
+from train.engine.distributed import World
+from train.engine.progress import Progress, Waiting
+from train.engine.step import PRECISIONS
+from train.feed import slices
+from train.feed.data import Source, Stream, batches
+from train.feed.reading import Survey, survey
+from train.networks import models
+from train.networks.models import Classifier
 from train.results import column_result
-from train.step import PRECISIONS
 
 TOP = 5
 

@@ -8,14 +8,15 @@ import numpy as np
 
 from shards.dataset import Dataset
 from shards.errors import DatasetError
-from train import models, slices, teachers
-from train.checks import require_classes
-from train.data import Source, Stream, batches
-from train.distributed import World
-from train.models import Teacher
-from train.objectives import CLEAN
-from train.progress import Progress, Waiting
-from train.reading import Column, Files, Survey, survey
+from train.engine.checks import require_classes
+from train.engine.distributed import World
+from train.engine.progress import Progress, Waiting
+from train.feed import slices, teachers
+from train.feed.data import Source, Stream, batches
+from train.feed.reading import Column, Files, Survey, survey
+from train.methods.objectives import CLEAN
+from train.networks import models
+from train.networks.models import Teacher
 
 
 @dataclass

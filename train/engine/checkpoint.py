@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from shards.storage import flush
-from train.models import first_line
+from train.networks.models import first_line
 
 SCHEMA = 1
 LAST = "last.pt"

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import torch
 
-from train.checkpoint import LAST, write_atomically
-from train.models import save_weights
+from train.engine.checkpoint import LAST, write_atomically
+from train.networks.models import save_weights
 
 LIBRARIES = ("codecproof", "torch", "torchvision", "timm", "numpy", "pyarrow", "imagecodecs", "safetensors")
 FINISHED = "finished"

@@ -1,0 +1,1 @@
+"""Running a training or an evaluation: ranks, steps, epochs, checkpoints, the run folder."""

@@ -1,0 +1,1 @@
+"""Training methods: what is learned from which pictures."""
