@@ -6,7 +6,7 @@ CLEAN := demo/runs/clean/best.safetensors
 RECIPE := --val demo/val --arch $(ARCH) --batch 16 --select-on validation --workers 1 --test-columns none --resume
 TRAIN := OMP_NUM_THREADS=1 $(BIN)/train
 
-.PHONY: demo test test-cluster clean
+.PHONY: demo test test-fast test-cluster clean
 
 .venv/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -27,6 +27,9 @@ demo: .venv/installed  ## distort tiles of scikit-image's photographs, train on 
 
 test: .venv/installed  ## lint and all tests
 	$(BIN)/python -m pytest --ignore tests/cluster
+
+test-fast: .venv/installed  ## the tests without the slow ones
+	$(BIN)/python -m pytest --ignore tests/cluster -m "not slow and not browser"
 
 test-cluster: .venv/installed  ## Ray, Slurm and S3 servers on this machine, with faults; installs them (root)
 	tests/cluster/install.sh $(BIN)/python
