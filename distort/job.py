@@ -13,7 +13,7 @@ import pyarrow as pa
 from distort.columns import CLEAN
 from distort.distortion import Distortion
 from distort.engines import Done, Failed, Function, Progress, Refused
-from distort.progress import ProgressLine
+from distort.progress import ShardProgress
 from distort.shard import Job, run_shard
 from shards.dataset import Dataset
 from shards.errors import DatasetError
@@ -88,7 +88,7 @@ def execute(
     mine = range(part[0] - 1, dataset.plan.shards, part[1])
     todo = unfinished(dataset, job.distortions, mine, only_add=source_root is None)
     summary = Summary(skipped=len(mine) - len(todo), pictures=_pictures(dataset.plan, mine))
-    progress = ProgressLine(len(todo), _pictures(dataset.plan, todo))
+    progress = ShardProgress(len(todo), _pictures(dataset.plan, todo))
     events = start(functools.partial(run_shard, job), todo)
     try:
         for event in events:

@@ -7,7 +7,7 @@ import json
 import click
 
 from shards import dataset as reading
-from shards.console import Group, number, size, table
+from shards.console import Bar, Group, number, size, table
 from shards.export import export as export_columns
 from shards.verify import decoder
 from shards.verify import verify as problems_of
@@ -67,9 +67,10 @@ def verify(dataset, decode):
     """Check every file of DATASET: hashes, counts, keys across columns. Exit status 1 if anything is wrong."""
     data = reading.open(dataset)
     wrong = 0
-    for problem in problems_of(data, decoder() if decode else None):
-        click.echo(problem)
-        wrong += 1
+    with Bar("verify", len(data.columns) * data.plan.shards, "shards") as bar:
+        for problem in problems_of(data, decoder() if decode else None, lambda done, total: bar.update(done)):
+            bar.say(problem, err=False)
+            wrong += 1
     if wrong:
         raise click.ClickException(f"{wrong} problems in {dataset}")
     checked = "hashes, counts, keys and bitstreams" if decode else "hashes, counts and keys"
@@ -94,5 +95,9 @@ def show(dataset, key):
 def export(dataset, out, columns):
     """Write DATASET's columns side by side into OUT/NNNNNN.tar, for pipelines that want one stream."""
     data = reading.open(dataset)
-    total = sum(count for _, count in export_columns(data, out, columns.split(",")))
+    total = 0
+    with Bar("export", data.plan.shards, "shards") as bar:
+        for done, (_, count) in enumerate(export_columns(data, out, columns.split(",")), 1):
+            total += count
+            bar.update(done)
     click.echo(f"{out}: {total:,} samples of {columns} in {data.plan.shards} tars")

@@ -1,10 +1,18 @@
-"""What the four commands share: errors meant for people, and numbers printed for them."""
+"""What the four commands share: errors meant for people, progress, and numbers printed for them."""
 
 from __future__ import annotations
 
 import os
+import sys
+import time
+from typing import Self
 
 import click
+from tqdm import tqdm
+
+LIVE_EVERY = 0.2  #: seconds between updates of the line in a terminal
+LOG_EVERY = 60.0  #: seconds between lines when stderr is no terminal; shorter runs log nothing
+LOG_LINE = "{desc}: {n_fmt}/{total_fmt}{unit}, {rate_noinv_fmt}, ETA {remaining}{postfix}"
 
 
 class Group(click.Group):
@@ -20,6 +28,81 @@ class Group(click.Group):
             if isinstance(error, BrokenPipeError) or os.environ.get("CODECPROOF_TRACEBACK"):
                 raise
             raise click.ClickException(str(error)) from error
+
+
+class Bar:
+    """Progress on stderr: one live line in a terminal, never wider than it; a plain line a minute in a log.
+
+    >>> with Bar("verify", total=40, unit="shards") as bar:
+    ...     for done, problems in enumerate(checked, 1):
+    ...         bar.update(done, f"{len(problems)} problems")
+    """
+
+    def __init__(self, title: str, total: int, unit: str = "images", done: int = 0, quiet: bool = False):
+        """``done`` counts as made before the start and not for the speed; ``quiet`` shows nothing at all."""
+        self.live = not quiet and sys.stderr.isatty()
+        self.logs = not quiet and not self.live
+        self.note = ""
+        self._line = _Line(
+            desc=title, total=total, initial=done, unit=f" {unit}", leave=False, smoothing=0.05, ncols=_columns(),
+            mininterval=0, file=sys.stderr, disable=not self.live,
+        )  # fmt: skip
+        self.done = done
+        self._title, self._total, self._unit, self._before = title, total, unit, done
+        self._start = self._shown = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def due(self) -> bool:
+        """Whether the next ``update`` would be seen: a note that is dear to make can wait for that."""
+        every = LIVE_EVERY if self.live else LOG_EVERY
+        return (self.live or self.logs) and time.monotonic() - self._shown >= every
+
+    def update(self, done: int, note: str | None = None) -> None:
+        """Show that ``done`` of the total are made; ``note`` follows the numbers from now on."""
+        self.done, self.note = done, self.note if note is None else note
+        if not self.due:
+            return
+        self._shown = time.monotonic()
+        if self.live:
+            self._line.ncols = _columns()
+            self._line.set_postfix_str(self.note, refresh=False)
+            self._line.update(done - self._line.n)
+        else:
+            click.echo(self._log_line(), err=True)
+
+    def say(self, text: str, err: bool = True) -> None:
+        """Print a message that should not wait for the end, above the line; on stdout unless ``err``."""
+        with tqdm.external_write_mode(file=sys.stderr):
+            click.echo(text, err=err)
+
+    def close(self) -> None:
+        """Remove the line; what it showed last is in the command's own summary."""
+        self._line.close()
+
+    def _log_line(self) -> str:
+        # The numbers of this run only: what was there before the start has no speed.
+        return tqdm.format_meter(
+            self.done, self._total, self._shown - self._start, initial=self._before, prefix=self._title,
+            unit=f" {self._unit}", postfix=self.note, bar_format=LOG_LINE,
+        )  # fmt: skip
+
+
+class _Line(tqdm):
+    monitor_interval = 0  # no thread: we redraw in time ourselves, and a process with threads forks badly
+
+
+def _columns() -> int:
+    """Width of the terminal behind stderr, less the last column, at which some terminals wrap."""
+    try:
+        return (os.get_terminal_size(sys.stderr.fileno()).columns or 80) - 1
+    except (OSError, ValueError):  # no terminal, or no file at all
+        return 79
 
 
 def table(headings: list[str], rows: list[list[str]], left: tuple[int, ...] = (0,)) -> str:

@@ -21,13 +21,15 @@ from shards.storage import PARTIAL
 from shards.writer import ERRORS
 
 Decoder = Callable[[bytes, str], "object"]
+Watch = Callable[[int, int], None]
 
 
-def verify(dataset: Dataset, decode: Decoder | None = None) -> Iterator[str]:
+def verify(dataset: Dataset, decode: Decoder | None = None, watch: Watch | None = None) -> Iterator[str]:
     """Yield one line per thing that is wrong, each naming its file.
 
     ``decode(data, extension)`` returns an array of shape (height, width, 3); with it, every bitstream is
-    decoded and its size compared with the Parquet row.
+    decoded and its size compared with the Parquet row. ``watch(done, total)`` is called after every shard of
+    every column.
     """
     yield from _manifest(dataset)
     yield from _strangers(dataset)
@@ -35,8 +37,11 @@ def verify(dataset: Dataset, decode: Decoder | None = None) -> Iterator[str]:
         yield f"clean/{COLUMN} is missing: the dataset has no clean column; run distort again"
     tasks = [(name, shard) for name in dataset.columns for shard in range(dataset.plan.shards)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for problems in pool.map(lambda task: list(_shard(dataset, *task, decode)), tasks):
+        found = pool.map(lambda task: list(_shard(dataset, *task, decode)), tasks)
+        for done, problems in enumerate(found, 1):
             yield from problems
+            if watch:
+                watch(done, len(tasks))
 
 
 def decoder() -> Decoder:

@@ -1,0 +1,68 @@
+"""What the commands print: progress that fits a narrow terminal and stays out of logs."""
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+
+import pytest
+
+SHOW = """
+from shards import console
+console.LIVE_EVERY = console.LOG_EVERY = 0
+with console.Bar("verify", 12_000_000, "shards") as bar:
+    for done in range(0, 12_000_001, 3_000_000):
+        bar.update(done, "shards 1/3, bad 0, and a note that is longer than any terminal " * 3)
+    bar.say("a message")
+"""
+
+
+def in_terminal(columns: int, *command: str) -> str:
+    """What a command writes to a terminal of this width."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    written = b""
+    while True:
+        try:
+            written += os.read(ours, 65536)
+        except OSError:  # the last writer has closed it
+            break
+    os.close(ours)
+    assert process.wait(timeout=60) == 0, written
+    return written.decode()
+
+
+@pytest.mark.parametrize("columns", [30, 80, 0])
+def test_a_live_line_never_wraps(columns):
+    written = in_terminal(columns, sys.executable, "-c", SHOW)
+    lines = re.split("[\r\n]", written)
+    assert any("verify:  50%" in line for line in lines)
+    assert max(map(len, lines)) < (columns or 80)
+    assert "a message" in lines
+
+
+def test_a_command_in_a_narrow_terminal_stays_within_it(dataset):
+    written = in_terminal(60, sys.executable, "-m", "shards", "verify", str(dataset))
+    *live, summary = [line for line in re.split("[\r\n]", written) if line.strip()]
+    assert summary.endswith("are right")
+    assert all(len(line) < 60 for line in live if "columns of" not in line)
+
+
+def test_nothing_live_reaches_a_pipe(dataset, run):
+    assert run("shards", "verify", dataset).stderr == ""
+    logged = subprocess.run([sys.executable, "-c", SHOW], capture_output=True, text=True).stderr
+    assert "\r" not in logged
+    assert re.search(r"^verify: 6000000/12000000 shards, .* shards/s, ETA \d\d:\d\d, shards 1/3", logged, re.M)
+
+
+@pytest.mark.parametrize("room", ["shards", "distort", "report"])
+def test_every_room_runs_as_a_module(room):
+    done = subprocess.run([sys.executable, "-m", room, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"Usage: {room} ")
