@@ -48,10 +48,14 @@ class Distortion:
         return self.steps[-1].extension if self.has_bitstream else store.extension
 
     def apply(self, rgb: np.ndarray, store: Lossless, rng: np.random.Generator) -> Distorted:
-        """Distort a uint8 (height, width, 3) picture; ``store`` keeps what has no bitstream of its own."""
+        """Distort a uint8 (height, width, 3) picture; ``store`` keeps what has no bitstream of its own.
+
+        Raises UnsupportedPicture when a codec of the chain cannot hold a picture of this size.
+        """
         rate = stream = None
         for step in self.steps:
             if isinstance(step, Codec):
+                step.check_size(rgb.shape[1], rgb.shape[0])
                 stream = step.encode(rgb)
                 rgb = step.decode(stream)
                 rate = len(stream)

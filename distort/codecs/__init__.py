@@ -13,9 +13,9 @@ from importlib.metadata import entry_points
 
 import numpy as np
 
-from distort.codecs.base import Codec, Filter, Step
+from distort.codecs.base import Codec, Filter, Step, UnsupportedPicture
 
-__all__ = ["Codec", "Filter", "Step", "decode", "load", "names"]
+__all__ = ["Codec", "Filter", "Step", "UnsupportedPicture", "decode", "load", "names"]
 
 REGISTRY = {
     "jpeg": "distort.codecs.jpeg:Jpeg",

@@ -46,8 +46,23 @@ class Step(ABC):
         """The libraries whose version may change the output."""
 
 
+class UnsupportedPicture(ValueError):
+    """A codec's format cannot hold this picture. The message is a reason for ``errors/``: it names size and limit.
+
+    Every other exception from ``encode`` is a fault of the codec or of the machine, not of the picture.
+    """
+
+
 class Codec(Step):
     extension: ClassVar[str]  #: file extension of the bitstream, without the dot
+    max_side: ClassVar[int | None] = None  #: the longest side in pixels that the format or its library takes
+
+    def check_size(self, width: int, height: int) -> None:
+        """Raises UnsupportedPicture when a picture of this size cannot be encoded; ``encode`` relies on it."""
+        if self.max_side is not None and max(width, height) > self.max_side:
+            raise UnsupportedPicture(
+                f"{self.name} takes sides of at most {self.max_side} pixels, the picture is {width}x{height}"
+            )
 
     @abstractmethod
     def encode(self, rgb: np.ndarray) -> bytes:

@@ -11,6 +11,7 @@ from distort.codecs.base import Codec
 class Jpeg(Codec):
     name = "jpeg"
     extension = "jpg"
+    max_side = 65500
     parameter = "quality"
     low, high = 1, 100
     meaning = "libjpeg quality; 4:2:0, no Huffman optimisation"

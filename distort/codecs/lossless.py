@@ -12,22 +12,32 @@ import imagecodecs
 import numpy as np
 
 from distort.codecs import pillow
+from distort.codecs.base import UnsupportedPicture
 from distort.codecs.webp import WebP
 
 
 @dataclass(frozen=True)
 class Lossless:
     extension: str
-    encode: Callable[[np.ndarray], bytes]
+    encode: Callable[[np.ndarray], bytes]  #: raises UnsupportedPicture for a picture that the format cannot hold
     decode: Callable[[bytes], np.ndarray]
     settings: dict
     versions: Callable[[], dict[str, str]]
 
 
 def _webp(**settings) -> Lossless:
+    def encode(rgb: np.ndarray) -> bytes:
+        height, width, _ = rgb.shape
+        if max(height, width) > WebP.max_side:
+            raise UnsupportedPicture(
+                f"lossless webp takes sides of at most {WebP.max_side} pixels, the picture is {width}x{height}; "
+                "--clean png takes larger ones"
+            )
+        return pillow.save(rgb, "WEBP", **settings)
+
     return Lossless(
         "webp",
-        lambda rgb: pillow.save(rgb, "WEBP", **settings),
+        encode,
         WebP.decode,
         settings,
         lambda: pillow.versions("webp"),

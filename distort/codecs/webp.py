@@ -11,6 +11,7 @@ from distort.codecs.base import Codec
 class WebP(Codec):
     name = "webp"
     extension = "webp"
+    max_side = 16383
     parameter = "quality"
     low, high = 0, 100
     meaning = "libwebp quality; 4:2:0, method 4"

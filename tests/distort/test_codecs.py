@@ -103,3 +103,22 @@ def test_settings_name_every_option_and_library():
         assert all(version != "None" for version in step["versions"].values())
     assert parse("jpeg-10").settings()[0]["settings"] == {"quality": 10, "subsampling": "4:2:0", "optimize": False}
     assert parse("jpeg-10").settings()[0]["versions"]["decoder"] == imagecodecs.jpeg8_version()
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "height", "reason"),
+    [
+        ("jpeg-10", 65501, 16, "jpeg takes sides of at most 65500 pixels, the picture is 65501x16"),
+        ("webp-20", 16, 16384, "webp takes sides of at most 16383 pixels, the picture is 16x16384"),
+        ("avif-30", 32769, 16, "avif takes sides of at most 32768 pixels, the picture is 32769x16"),
+        ("bpg-51:fast", 17000, 16, "bpg: the picture is 17000x16: the limit is 35651584 pixels and 16888 a side"),
+        ("bpg-51:fast", 16000, 8, "x265 refuses a picture of 16000x16 at QP 51"),
+        ("hevc-51:fast", 15, 32, "x265 does not encode 15x32: a side needs 16 pixels; use bpg instead"),
+        ("noise-20+hevc-51:fast", 33, 32, "HEVC cannot express 33x32 in 4:2:0"),
+        ("noise-20", 16, 16384, "lossless webp takes sides of at most 16383 pixels, the picture is 16x16384"),
+    ],
+)
+def test_a_picture_that_a_codec_cannot_hold_is_refused_with_size_and_limit(name, width, height, reason):
+    grey = np.full((height, width, 3), 128, np.uint8)
+    with pytest.raises(codecs.UnsupportedPicture, match=f"^{reason}"):
+        parse(name).apply(grey, LOSSLESS["webp"], np.random.default_rng(0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from distort.codecs.base import Codec
+from distort.codecs.base import Codec, UnsupportedPicture
 from distort.codecs.bpg import container, hevc_header, libav, nal, parameter_sets, x265
 from distort.codecs.bpg.container import (
     PIXEL_FORMATS,
@@ -50,6 +50,12 @@ class _Intra(Codec):
         avcodec = ".".join(map(str, av.library_versions["libavcodec"]))
         return {"x265": x265.version(), "libavcodec": avcodec, "av": av.__version__}
 
+    def check_size(self, width, height):
+        try:
+            container.check_size(width, height)
+        except ValueError as error:
+            raise UnsupportedPicture(f"{self.name}: {error}") from None
+
     def _units(self, rgb: np.ndarray, size: tuple[int, int]) -> list[bytes]:
         """VPS, SPS, PPS and slice of a picture of coded ``size`` (width, height)."""
         convert, pix_fmt = (to_444, "yuv444p") if "444" in self.chosen else (to_420, "yuv420p")
@@ -71,7 +77,7 @@ class Bpg(_Intra):
 
     def encode(self, rgb):
         height, width, _ = rgb.shape
-        container.check_size(width, height)
+        self.check_size(width, height)
         size = x265.coded_size(width, height)
         _, sps_unit, pps, picture = self._units(rgb, size)
 
@@ -120,15 +126,20 @@ class Hevc(_Intra):
         "chromaloc": 1,
     }
 
-    def encode(self, rgb):
-        height, width, _ = rgb.shape
-        container.check_size(width, height)
+    def check_size(self, width, height):
+        super().check_size(width, height)
         if min(width, height) < 16:
-            raise ValueError(f"x265 does not encode {width}x{height}: a side needs 16 pixels; use bpg instead")
+            raise UnsupportedPicture(
+                f"x265 does not encode {width}x{height}: a side needs 16 pixels; use bpg instead"
+            )
         if "444" not in self.chosen and (width % 2 or height % 2):
-            raise ValueError(
+            raise UnsupportedPicture(
                 f"HEVC cannot express {width}x{height} in 4:2:0: use an even size, hevc-{self.value}:444 or bpg"
             )
+
+    def encode(self, rgb):
+        height, width, _ = rgb.shape
+        self.check_size(width, height)
         return b"".join(b"\0" + nal.START_CODE + unit for unit in self._units(rgb, (width, height)))
 
     @staticmethod

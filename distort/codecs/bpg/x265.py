@@ -16,6 +16,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from distort.codecs.base import UnsupportedPicture
 from distort.codecs.bpg import nal
 
 #: bpgenc's ``-m 9`` is x265's preset of index 9.
@@ -89,7 +90,7 @@ def encode(
     planes: Y, Cb, Cr as uint8 arrays.  pix_fmt: their format in FFmpeg's terms, "yuv420p" or "yuv444p".
     size: width and height of the coded picture, at least 16; the planes' last column and row are repeated
     up to it.  qp: 0 to 51, as bpgenc's -q (the slice QP is 3 lower).  extra: more x265 parameters.
-    Raises ValueError when x265 refuses.
+    Raises ValueError when x265 refuses, UnsupportedPicture when it is because of the size.
     """
     import av
 
@@ -107,7 +108,9 @@ def encode(
         try:
             context.open()
         except av.error.FFmpegError as error:
-            raise ValueError(f"x265 refuses a picture of {size[0]}x{size[1]} at QP {qp}") from error
+            # Very long and narrow pictures have more rows of small blocks than x265 takes.
+            kind = UnsupportedPicture if block_options(planes[0].shape) else ValueError
+            raise kind(f"x265 refuses a picture of {size[0]}x{size[1]} at QP {qp}") from error
     packets = [*context.encode(_frame(planes, size, pix_fmt)), *context.encode(None)]
     return nal.split(b"".join(bytes(packet) for packet in packets))
 
