@@ -86,7 +86,7 @@ def compare(paths, results, published, file):
 def _collect(paths, results, published):
     from report import contents
     from report import published as shelf
-    from report.results import FILE, find
+    from shards.results import FILE, find
 
     runs = [
         path for path in paths if not _is_dataset(path) and (Path(path).name == FILE or _holds_results(path, FILE))

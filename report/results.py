@@ -1,4 +1,4 @@
-"""Results files of ``train evaluate``: read, checked against the datasets, as the tidy table ``runs``."""
+"""What results files say, checked against the datasets, as the tidy table ``runs``."""
 
 from __future__ import annotations
 
@@ -7,39 +7,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from shards.dataset import Dataset
+from shards.results import Result, Results, ResultsError, load, read_samples
 
-SCHEMA = 1
-FILE = "results.json"
-
-#: One row per evaluated model and column. Accuracies are fractions, ``low`` and ``high`` their 95 % interval.
+#: One row per evaluated model and column. Accuracies are fractions, ``low`` and ``high`` their 95 % interval;
+#: ``settings`` is a JSON object with sorted keys.
 RUNS = pa.schema(
     [
-        *((name, pa.string()) for name in ("file", "dataset", "plan", "arch", "method", "trained_on")),
+        *((name, pa.string()) for name in ("file", "dataset", "plan", "arch", "method", "title", "trained_on")),
+        ("everywhere", pa.bool_()),
         ("seed", pa.int64()),
-        *((name, pa.string()) for name in ("weights", "protocol", "distortion")),
+        *((name, pa.string()) for name in ("weights", "protocol", "settings", "distortion")),
         ("n", pa.int64()),
         *((name, pa.float64()) for name in ("top1", "top1_low", "top1_high", "top5", "loss")),
         ("samples", pa.string()),
     ]
 )
-
-
-class ResultsError(ValueError):
-    """A results file is damaged or of another dataset; the message names it and says what to do."""
-
-
-def find(paths: Iterable[str | Path]) -> list[Path]:
-    """The results files among and below ``paths``, in a fixed order. Raises ResultsError when a path has none."""
-    found: list[Path] = []
-    for path in map(Path, paths):
-        inside = sorted(path.rglob(FILE)) if path.is_dir() else [path] if path.is_file() else []
-        if not inside:
-            raise ResultsError(f"{path}: no {FILE} there; 'train evaluate' writes one")
-        found += [file for file in inside if file not in found]
-    return found
+IDENTITY = ("weights", "arch", "method", "protocol", "settings", "trained_on", "seed", "plan", "distortion")
 
 
 def runs(files: Sequence[Path], datasets: Mapping[str, Dataset]) -> pa.Table:
@@ -48,16 +33,17 @@ def runs(files: Sequence[Path], datasets: Mapping[str, Dataset]) -> pa.Table:
     A model that several files evaluate on a column counts once. Raises ResultsError for a damaged file, and for
     one that was measured on a dataset that is not among ``datasets``.
     """
+    plans: dict[str, dict[str, Dataset]] = {}
+    for label, data in datasets.items():
+        plans.setdefault(data.plan.hash, {})[label] = data
     rows: dict[tuple, dict] = {}
     for file in files:
         contents = load(file)
-        mine = {label: data for label, data in datasets.items() if data.plan.hash == contents["dataset"]["plan"]}
-        if not mine:
-            raise ResultsError(_foreign(file, contents["dataset"], datasets))
-        for position, result in enumerate(contents["results"]):
-            for row in _rows(file, position, result, mine, contents["dataset"]["plan"]):
-                identity = ("weights", "arch", "method", "protocol", "trained_on", "seed", "plan", "distortion")
-                rows.setdefault(tuple(row[field] for field in identity), row)
+        if contents.plan not in plans:
+            raise ResultsError(_foreign(file, contents, datasets))
+        for result in contents.results:
+            for row in _rows(file, result, plans[contents.plan], contents.plan):
+                rows.setdefault(tuple(row[field] for field in IDENTITY), row)
     table = list(rows.values())
     protocols: dict[str, set] = {}
     for row in table:
@@ -68,64 +54,40 @@ def runs(files: Sequence[Path], datasets: Mapping[str, Dataset]) -> pa.Table:
     return pa.Table.from_pylist(table, schema=RUNS)
 
 
-def load(file: Path) -> dict:
-    """The checked contents of one results file."""
-    try:
-        contents = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise ResultsError(
-            f"{file} is cut off or not a results file ({error}); run 'train evaluate' again"
-        ) from None
-    if not isinstance(contents, dict) or contents.get("schema") != SCHEMA:
-        raise ResultsError(f"{file} is not of schema {SCHEMA}, the only one this version reads")
-    dataset = contents.get("dataset")
-    if not isinstance(dataset, dict) or "plan" not in dataset or not isinstance(contents.get("results"), list):
-        raise ResultsError(f"{file} lacks 'dataset' with its 'plan', or 'results'; run 'train evaluate' again")
-    return contents
+def _rows(file: Path, result: Result, datasets: Mapping[str, Dataset], plan: str) -> Iterable[dict]:
+    model = result.model
+    for name, score in result.columns.items():
+        if score.top1 is None:  # no sample of it was tested: a blank, not a zero
+            continue
+        low, high = score.top1_interval or (None, None)
+        yield {
+            "file": str(file),
+            "dataset": next((k for k, data in datasets.items() if name in data.columns), next(iter(datasets))),
+            "plan": plan,
+            "arch": model.arch,
+            "method": model.method,
+            "title": model.title,
+            "trained_on": model.trained_on,
+            "everywhere": model.counts_everywhere,
+            "seed": model.seed,
+            "weights": model.weights_sha256,
+            "protocol": model.protocol,
+            "settings": json.dumps(dict(model.settings), sort_keys=True, ensure_ascii=False),
+            "distortion": name,
+            "n": score.n,
+            "top1": score.top1,
+            "top1_low": low,
+            "top1_high": high,
+            "top5": score.top5,
+            "loss": score.loss,
+            "samples": str(file.parent / result.samples) if result.samples else None,
+        }
 
 
-def _rows(file: Path, position: int, result: dict, datasets: Mapping[str, Dataset], plan: str) -> Iterable[dict]:
-    where = f"{file}, results[{position}]"
-    try:
-        model = result["model"]
-        samples = result.get("samples")
-        for name, values in result["columns"].items():
-            top1, interval = values["top1"], values.get("top1_interval") or (None, None)
-            if top1 is None:  # no sample of it was tested: a blank, not a zero
-                continue
-            if not 0 <= top1 <= 1:
-                raise ResultsError(f"{where}: top1 of '{name}' is {top1}, not a fraction between 0 and 1")
-            yield {
-                "file": str(file),
-                "dataset": next((k for k, data in datasets.items() if name in data.columns), next(iter(datasets))),
-                "plan": plan,
-                "arch": model["arch"],
-                "method": model["method"],
-                "trained_on": model.get("trained_on"),
-                "seed": model.get("seed"),
-                "weights": model.get("weights_sha256"),
-                "protocol": _text(model.get("protocol")),
-                "distortion": name,
-                "n": values["n"],
-                "top1": top1,
-                "top1_low": interval[0],
-                "top1_high": interval[1],
-                "top5": values.get("top5"),
-                "loss": values.get("loss"),
-                "samples": str(file.parent / samples) if samples else None,
-            }
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ResultsError(f"{where} lacks or garbles {error}; run 'train evaluate' again") from None
-
-
-def _text(protocol) -> str | None:
-    return protocol if protocol is None or isinstance(protocol, str) else json.dumps(protocol, sort_keys=True)
-
-
-def _foreign(file: Path, dataset: dict, datasets: Mapping[str, Dataset]) -> str:
+def _foreign(file: Path, contents: Results, datasets: Mapping[str, Dataset]) -> str:
     given = ", ".join(f"{label} (plan {data.plan.hash[:12]})" for label, data in datasets.items()) or "none"
     return (
-        f"{file} was measured on {dataset.get('path', 'a dataset')} (plan {str(dataset['plan'])[:12]}), which is "
+        f"{file} was measured on {contents.path} (plan {contents.plan[:12]}), which is "
         f"not among the datasets given: {given}. Give that dataset too, or leave these results out"
     )
 
@@ -133,20 +95,10 @@ def _foreign(file: Path, dataset: dict, datasets: Mapping[str, Dataset]) -> str:
 def correctness(samples: str | Path, distortion: str) -> dict[str, bool] | None:
     """Key -> whether top-1 was right, for one column of a per-sample file; None when the file lacks the column.
 
-    Raises ResultsError when the file is damaged, or a key is there twice.
+    Raises ResultsError when the file is damaged.
     """
-    try:
-        names = pq.read_schema(samples).names
-        if distortion not in names:
-            return None
-        table = pq.read_table(samples, columns=["key", distortion], use_threads=False)
-    except FileNotFoundError:
-        raise ResultsError(
-            f"{samples} is missing; copy it beside its {FILE}, or run 'train evaluate' again"
-        ) from None
-    except (pa.ArrowException, OSError) as error:
-        raise ResultsError(f"{samples} is damaged: {error}; run 'train evaluate' again") from None
+    table = read_samples(Path(samples), ["key", distortion])
+    if distortion not in table.column_names:
+        return None
     right = dict(zip(table["key"].to_pylist(), table[distortion].to_pylist(), strict=True))
-    if len(right) != len(table):
-        raise ResultsError(f"{samples}: the same key is there twice; run 'train evaluate' again")
     return {key: value for key, value in right.items() if value is not None}

@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 import torch
 
+from shards import results
 from shards.console import Group
 from shards.dataset import Dataset
-from train import protocol, results
+from train import protocol
 from train.engine import job, loop
 from train.engine.distributed import World, world
 from train.engine.evaluate import Candidate, evaluate, show

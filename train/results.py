@@ -1,18 +1,11 @@
-"""``results.json``: accuracy per model and column, with intervals, and the per-sample answers beside it."""
+"""From the answers of a network to the scores of ``results.json``; shards/results.py defines the file."""
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from train.engine.checkpoint import write_atomically
-
-SCHEMA = 1
 Z = 1.959963984540054  #: normal quantile of a two-sided 95 % interval
 
 
@@ -27,7 +20,7 @@ def wilson(right: int, n: int) -> list[float]:
 
 
 def column_result(loss: np.ndarray, top1: np.ndarray, top5: np.ndarray) -> dict:
-    """Of the cross-entropy and the two kinds of correctness of every sample."""
+    """The score of one column from the cross-entropy and the two kinds of correctness of every sample."""
     n, first, five = len(loss), int(top1.sum()), int(top5.sum())
     return {
         "n": n,
@@ -37,16 +30,3 @@ def column_result(loss: np.ndarray, top1: np.ndarray, top5: np.ndarray) -> dict:
         "top5_interval": wilson(five, n),
         "loss": float(loss.mean(dtype=np.float64)),
     }
-
-
-def write(out: Path, dataset: dict, results: list[dict], samples: list[pa.Table]) -> None:
-    """Write OUT and, before it, OUT's ``.K.parquet`` files with ``samples[K]`` of ``results[K]``."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    named = []
-    for k, (result, table) in enumerate(zip(results, samples, strict=True)):
-        file = out.with_name(f"{out.stem}.{k}.parquet")
-        write_atomically(file, lambda path, table=table: pq.write_table(table, path, compression="zstd"))
-        named.append({**result, "samples": file.name})
-    contents = {"schema": SCHEMA, "dataset": dataset, "results": named}
-    text = json.dumps(contents, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(out, lambda path: path.write_text(text))

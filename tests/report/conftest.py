@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from report import contents, published, results
+from report import contents, published
 from shards.dataset import Dataset
+from shards.results import find
 
 #: j2k-1 is lossless: its PSNR is infinite. jpeg-10:444 is a series of one point.
 DISTORTIONS = (
@@ -85,7 +86,7 @@ def runs(write_results, models, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def collected(curves, runs) -> contents.Contents:
-    return contents.collect([Dataset(curves)], results.find([runs]))
+    return contents.collect([Dataset(curves)], find([runs]))
 
 
 @pytest.fixture(scope="session")

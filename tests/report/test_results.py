@@ -4,33 +4,34 @@ import pytest
 
 from report import accuracy, contents, gather, results
 from shards.dataset import Dataset
+from shards.results import ResultsError, find
 
 
 def collect(curves, *folders):
-    return contents.collect([Dataset(curves)], results.find(folders))
+    return contents.collect([Dataset(curves)], find(folders))
 
 
 def test_results_of_another_dataset_are_refused_with_both_named(curves, write_results, models, tmp_path):
     folder = write_results(
         tmp_path / "r", models, dataset={"path": "elsewhere/val", "plan": "f" * 64, "samples": 1}
     )
-    with pytest.raises(results.ResultsError, match=r"elsewhere/val \(plan ffffffffffff\).*curves \(plan "):
+    with pytest.raises(ResultsError, match=r"elsewhere/val \(plan ffffffffffff\).*curves \(plan "):
         collect(curves, folder)
 
 
 def test_a_results_file_that_is_cut_off_is_named(curves, runs, tmp_path):
     text = (runs / "results.json").read_text()
     (tmp_path / "results.json").write_text(text[: len(text) // 2])
-    with pytest.raises(results.ResultsError, match=r"results\.json is cut off.*train evaluate"):
+    with pytest.raises(ResultsError, match=r"results\.json is cut off.*train evaluate"):
         collect(curves, tmp_path)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.update(schema=2), "schema 1"),
-        (lambda c: c.pop("dataset"), "lacks 'dataset'"),
-        (lambda c: c["results"][0].pop("model"), r"results\[0\] lacks or garbles 'model'"),
+        (lambda c: c.update(schema=3), "not of schema 2"),
+        (lambda c: c.pop("dataset"), "'dataset' is missing"),
+        (lambda c: c["results"][0].pop("model"), r"results\[0\]: 'model' is missing"),
         (lambda c: c["results"][0]["columns"]["clean"].update(top1=73.1), "not a fraction"),
     ],
 )
@@ -38,13 +39,13 @@ def test_a_damaged_results_file_says_what_is_wrong(curves, runs, tmp_path, chang
     contents_ = json.loads((runs / "results.json").read_text())
     change(contents_)
     (tmp_path / "results.json").write_text(json.dumps(contents_))
-    with pytest.raises(results.ResultsError, match=message):
+    with pytest.raises(ResultsError, match=message):
         collect(curves, tmp_path)
 
 
 def test_a_path_without_results_is_named(tmp_path):
-    with pytest.raises(results.ResultsError, match=r"no results\.json"):
-        results.find([tmp_path])
+    with pytest.raises(ResultsError, match=r"no results\.json"):
+        find([tmp_path])
 
 
 def test_a_model_counts_once_however_often_it_was_evaluated(curves, runs, write_results, models, tmp_path):

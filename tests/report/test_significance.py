@@ -3,6 +3,7 @@ from scipy.stats import binom
 
 from report import contents, results, significance
 from shards.dataset import Dataset
+from shards.results import ResultsError, find
 
 
 def test_mcnemar_is_the_two_sided_sign_test_of_the_discordant_pictures():
@@ -23,7 +24,7 @@ def test_holm_multiplies_the_smallest_p_by_the_number_of_tests_and_never_falls()
 def test_seeds_are_paired_with_themselves_and_with_what_has_none(curves, write_results, tmp_path):
     models = [("pretrained", None, None, {"blur-1": 0.5})]
     models += [(method, "blur-1", seed, {"blur-1": 0.75}) for method in ("finetune", "expert") for seed in (0, 1)]
-    found = contents.collect([Dataset(curves)], results.find([write_results(tmp_path / "r", models)]))
+    found = contents.collect([Dataset(curves)], find([write_results(tmp_path / "r", models)]))
     pairs = sorted((row["a"], row["b"], row["seed"]) for row in found.tests.to_pylist())
     assert pairs == sorted(
         [("expert", "finetune", s) for s in (0, 1)]
@@ -42,8 +43,8 @@ def test_a_missing_or_damaged_per_sample_file_is_named(curves, write_results, mo
     folder = write_results(tmp_path / "r", models[:1])
     file = folder / "results.0.parquet"
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(results.ResultsError, match=r"results\.0\.parquet is damaged"):
+    with pytest.raises(ResultsError, match=r"results\.0\.parquet is damaged"):
         results.correctness(file, "clean")
     file.unlink()
-    with pytest.raises(results.ResultsError, match=r"results\.0\.parquet is missing"):
+    with pytest.raises(ResultsError, match=r"results\.0\.parquet is missing"):
         results.correctness(file, "clean")

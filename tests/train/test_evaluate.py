@@ -63,14 +63,14 @@ def test_the_answers_per_sample_lie_beside_the_results(results, read_json, val_s
 def test_the_results_name_dataset_and_models(results, read_json, val_set, weights):
     contents = read_json(results[0])
     plan = Dataset(val_set).plan
-    assert contents["schema"] == 1
+    assert contents["schema"] == 2
     assert contents["dataset"] == {"path": str(val_set), "plan": plan.hash, "samples": 39}
     identity = models.weights_sha256(models.load("shufflenet_v2_x0_5", str(weights), 3).classifier.net)
     assert [result["model"] for result in contents["results"]] == [
         {"arch": "shufflenet_v2_x0_5", "method": "pretrained", "trained_on": None, "seed": None, "protocol": None,
-         "weights_sha256": identity},
+         "weights_sha256": identity, "title": "Pre-trained", "counts_everywhere": True, "settings": {}},
         {"arch": "shufflenet_v2_x0_5", "method": "finetune", "trained_on": "clean", "seed": 0, "protocol": "paper",
-         "weights_sha256": identity},
+         "weights_sha256": identity, "title": "Fine-tuned", "counts_everywhere": False, "settings": {}},
     ]  # fmt: skip
 
 

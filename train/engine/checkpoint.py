@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from shards.storage import flush
+from shards.atomic import write_atomically
 from train.networks.models import first_line
 
 SCHEMA = 1
@@ -18,18 +16,6 @@ LAST = "last.pt"
 
 class CheckpointError(ValueError):
     """A run cannot be continued from this checkpoint; the message names the difference."""
-
-
-def write_atomically(file: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write(path)`` make a file, and give it its name when it is complete and on the disk."""
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        write(partial)
-        flush(partial)
-        os.replace(partial, file)
-        flush(file.parent)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def save(file: Path, contents: dict) -> None:

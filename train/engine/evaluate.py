@@ -71,7 +71,7 @@ def evaluate(
     dataset: Dataset, columns: Sequence[str], candidates: Sequence[Candidate], world: World, *,
     batch: int = 64, workers: int = 2, amp: str = "none", cache: str | None = None,
 ) -> tuple[dict, list[dict], list[pa.Table]] | None:  # fmt: skip
-    """``(dataset, results, per-sample tables)`` as ``results.write`` takes them, on rank 0; None elsewhere."""
+    """Dataset, results and per-sample tables as ``shards.results.write`` takes them; None but on rank 0."""
     found = survey(dataset, columns)
     pool = slices.between(found.counts, 0, found.samples)
     require_enough(found.url, pool, world)

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import torch
 
-from train.engine.checkpoint import LAST, write_atomically
+from shards.atomic import write_atomically
+from train.engine.checkpoint import LAST
 from train.networks.models import save_weights
 
 LIBRARIES = ("codecproof", "torch", "torchvision", "timm", "numpy", "pyarrow", "imagecodecs", "safetensors")

@@ -1,0 +1,21 @@
+"""Local files that are whole or not there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from shards.storage import flush
+
+
+def write_atomically(file: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write(path)`` make a file, and rename it to ``file`` when it is complete and on the disk."""
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        write(partial)
+        flush(partial)
+        os.replace(partial, file)
+        flush(file.parent)
+    finally:
+        partial.unlink(missing_ok=True)
