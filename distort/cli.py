@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from distort import codecs, columns, crops, job, pictures, sheet, sources
+from distort import classes, codecs, columns, crops, job, pictures, sheet, sources
 from distort import slurm as scripts
 from distort import status as looking
 from distort.codecs import Codec
@@ -41,6 +41,11 @@ def main():
 @DISTORTIONS
 @CROP
 @click.option("--split", help="Which split of a root that holds train and val folders.")
+@click.option(
+    "--classes",
+    help="The classes in the order of their labels: imagenet, or a text file. A folder with ten of ImageNet's "
+    "classes then keeps ImageNet's labels.  [default: the classes of SOURCE, sorted]",
+)
 @click.option("--limit", type=click.IntRange(1), help="Only so many pictures, a random sample of the source.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order, random crops and noise.")
 @click.option("--keep-order", is_flag=True, help="Keep the source's order; training wants it shuffled.")
@@ -80,6 +85,8 @@ def _plan_run(options: dict) -> tuple[Dataset, list[Distortion], str]:
         dataset, root = Dataset(options["dataset"]), sources.root_of(options["source"], options["split"])
     else:
         listing = sources.list_pictures(options["source"], options["split"])
+        if options["classes"]:
+            listing = classes.relabel(listing, classes.read(options["classes"]))
         plan, manifest = make_plan(
             listing,
             crops.parse(options["crop"]),

@@ -35,8 +35,10 @@ def together(*options):
 
 
 NETWORK = together(
-    click.option("--arch", required=True, help="A torchvision classifier (mnasnet1_0, resnet50, …) or timm:NAME."),
-    click.option("--weights", required=True, help="imagenet (torchvision's), a file, or none (fresh)."),
+    click.option(
+        "--arch", required=True, help="mnasnet1_0, resnet50, … (torchvision), lite0 to lite2, or timm:NAME."
+    ),
+    click.option("--weights", required=True, help="imagenet (converged), a file, or none (fresh)."),
 )
 READING = together(
     click.option("--workers", type=click.IntRange(0), default=2, show_default=True,

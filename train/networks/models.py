@@ -17,6 +17,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from train.networks import lite
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 TIMM = "timm:"
@@ -70,9 +72,11 @@ class Loaded:
 
 
 def build(arch: str, classes: int) -> Classifier:
-    """A network with fresh weights, any classifier of torchvision or ``timm:NAME``. Raises ModelError."""
+    """A network with fresh weights, of torchvision, ``timm:NAME`` or ``lite0``. Raises ModelError."""
     if arch.startswith(TIMM):
         return _timm(arch, classes, pretrained=False)
+    if arch in lite.FILES:
+        return Classifier(lite.build(arch, classes), lite.MEAN, lite.STD)
     names = [name for name in torchvision.models.list_models(module=torchvision.models) if name not in NOT_PLAIN]
     if arch not in names:
         near = difflib.get_close_matches(arch, names, n=1, cutoff=0.5)
@@ -105,7 +109,7 @@ def load(arch: str, weights: str, classes: int, new_head: bool = False) -> Loade
         if arch.startswith(TIMM):
             return Loaded(_timm(arch, classes, pretrained=True), arch, {})
         classifier = build(arch, classes)  # says so first when there is no such network
-        state, meta = _imagenet(arch), {}
+        state, meta = lite.imagenet_weights(arch) if arch in lite.FILES else _imagenet(arch), {}
     else:
         state, meta = read_weights(weights)
         if meta.get("arch", arch) != arch:

@@ -1,0 +1,66 @@
+"""Class lists: which label a class has, whatever other classes are in the folder.
+
+With the list of ImageNet's 1000 synset ids, a folder with ten of them keeps the labels that a 1000-class network
+answers with.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from distort.sources import Listing, SourceError
+
+#: Lists that ship with the project. ImageNet-1k: the synset ids in the order of their labels.
+BUILT_IN = {"imagenet": Path(__file__).with_name("imagenet.txt")}
+
+
+def read(name: str) -> tuple[str, ...]:
+    """The classes of a built-in list or of a text file: one class a line, its first word counts.
+
+    Raises SourceError for a missing or empty file, and for a class that is there twice.
+    """
+    file = BUILT_IN.get(name, Path(name))
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(
+            f"--classes {name}: {error}; give imagenet, or a text file with one class a line"
+        ) from None
+    classes = [line.split()[0] for line in lines if line.strip()]
+    if not classes:
+        raise SourceError(f"--classes {name}: the file lists no classes")
+    twice = [each for each, count in Counter(classes).items() if count > 1]
+    if twice:
+        raise SourceError(f"--classes {name}: '{twice[0]}' is listed twice; every class has one label")
+    return tuple(classes)
+
+
+def relabel(listing: Listing, classes: tuple[str, ...]) -> Listing:
+    """The same pictures, labelled by their class's place in ``classes``.
+
+    Raises SourceError when the source has no labels, or a class that the list does not have.
+    """
+    if listing.classes is None:
+        raise SourceError(f"{listing.root} has no labels: --classes needs class folders, or a list with labels")
+    if all(name.isdecimal() for name in listing.classes):  # the source gives numbers: they are labels already
+        if len(listing.classes) > len(classes):
+            raise SourceError(
+                f"{listing.root} has label {len(listing.classes) - 1}; the class list ends at {len(classes) - 1}"
+            )
+        return replace(listing, classes=classes)
+    label = {name: i for i, name in enumerate(classes)}
+    for name in listing.classes:
+        if name not in label:
+            near = difflib.get_close_matches(name, classes, n=1, cutoff=0.0)[0]
+            raise SourceError(
+                f"{listing.root}: class '{name}' is not among the {len(classes)} classes; the nearest is '{near}'"
+            )
+    pictures = [
+        picture._replace(label=label[listing.classes[int(picture.label)]])
+        for picture in listing.pictures
+        if picture.label is not None
+    ]
+    return replace(listing, pictures=pictures, classes=classes)

@@ -1,0 +1,73 @@
+"""A class list decides the labels, so a part of a dataset keeps the labels of the whole."""
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import shards
+from distort import classes
+from distort.cli import main
+from distort.sources import SourceError, list_pictures
+
+
+def folder(root, *names):
+    for name in names:
+        (root / name).mkdir(parents=True)
+        Image.new("RGB", (32, 32), "teal").save(root / name / f"{name}.png")
+    return root
+
+
+def test_imagenet_has_1000_synsets_in_the_order_of_sorted_folders():
+    names = classes.read("imagenet")
+    assert len(names) == 1000
+    assert list(names) == sorted(names)
+    assert names.index("n01440764") == 0  # tench
+    assert names.index("n03888257") == 701  # parachute
+
+
+def test_a_folder_with_two_of_imagenets_classes_keeps_imagenets_labels(tmp_path):
+    source, dataset = folder(tmp_path / "two", "n03888257", "n01440764"), tmp_path / "val"
+    arguments = ["run", source, dataset, "--distortions", "jpeg-10", "--crop", "none", "--classes", "imagenet"]
+    done = CliRunner().invoke(main, [*map(str, arguments), "--workers", "1"])
+    assert done.exit_code == 0, done.output
+    made = shards.open(dataset)
+    assert len(made.plan.classes) == 1000
+    assert {key: label for key, label, _ in made.read("jpeg-10")} == {"n01440764": 0, "n03888257": 701}
+
+
+def test_numbers_are_labels_already(tmp_path):
+    folder(tmp_path / "pictures", "a")
+    (tmp_path / "list.csv").write_text("pictures/a/a.png,1\n")
+    listing = classes.relabel(list_pictures(str(tmp_path / "list.csv")), ("x", "y", "z"))
+    assert [picture.label for picture in listing.pictures] == [1]
+    with pytest.raises(SourceError, match="label 1; the class list ends at 0"):
+        classes.relabel(list_pictures(str(tmp_path / "list.csv")), ("x",))
+
+
+def test_a_class_outside_the_list_is_refused_with_the_nearest(tmp_path):
+    listing = list_pictures(str(folder(tmp_path / "tree", "n03888258")))
+    with pytest.raises(SourceError, match="'n03888258' is not among the 1000 classes; the nearest is 'n03888257'"):
+        classes.relabel(listing, classes.read("imagenet"))
+
+
+def test_a_source_without_labels_is_refused(tmp_path):
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
+    with pytest.raises(SourceError, match="has no labels"):
+        classes.relabel(list_pictures(str(tmp_path)), ("x",))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("a\nb\na\n", "'a' is listed twice"), ("\n \n", "lists no classes"), (None, "No such file")],
+)
+def test_a_list_that_cannot_be_used_is_refused(tmp_path, text, said):
+    file = tmp_path / "classes.txt"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(SourceError, match=said):
+        classes.read(str(file))
+
+
+def test_the_first_word_of_a_line_is_the_class(tmp_path):
+    (tmp_path / "classes.txt").write_text("n01440764 tench, Tinca tinca\nn01443537 goldfish\n")
+    assert classes.read(str(tmp_path / "classes.txt")) == ("n01440764", "n01443537")

