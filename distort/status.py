@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from shards.dataset import COLUMN, Dataset
 from shards.plan import FILE, Plan, column_folder
-from shards.storage import Sign
+from shards.storage import Marker
 
 WINDOW = 15 * 60  #: seconds over which the speed is measured
 SILENCE = 10 * 60  #: seconds without a sign of life after which a shard does not count as running
@@ -27,19 +27,21 @@ class Status:
     seen: float  #: last sign of life, seconds since 1970
 
 
-def estimate(plan: Plan, finished: dict[int, float], signs: list[Sign], begun: list[float], now: float) -> Status:
+def estimate(
+    plan: Plan, finished: dict[int, float], markers: list[Marker], begun: list[float], now: float
+) -> Status:
     """``finished``: when each finished shard was committed; ``begun``: when work was declared.
 
     Times are compared with each other only, except for ``now``: machines need not agree about the clock.
     """
-    seen = max([*finished.values(), *(sign.seen for sign in signs)], default=0.0)
-    alive = [s for s in signs if s.shard not in finished and s.seen > max(seen, now) - SILENCE]
-    running = {sign.shard for sign in alive}
+    seen = max([*finished.values(), *(marker.seen for marker in markers)], default=0.0)
+    alive = [m for m in markers if m.shard not in finished and m.seen > max(seen, now) - SILENCE]
+    running = {marker.shard for marker in alive}
     missing = plan.shards - len(finished) - len(running)
     speed = _speed(plan, finished, begun)
     rest = sum(plan.pictures_of(shard) for shard in range(plan.shards) if shard not in finished)
     left = rest / speed if speed and running else 0.0 if not rest else None
-    machines = len({sign.who.rsplit("-", 2)[0] for sign in alive})
+    machines = len({marker.who.rsplit("-", 2)[0] for marker in alive})
     return Status(len(finished), len(running), missing, machines, speed, left, seen)
 
 
@@ -63,7 +65,7 @@ def look(dataset: Dataset) -> Status:
         if times and all(file in column for column in times for file in files):
             finished[shard] = max(column[files[1]] for column in times)
     begun = [dataset.storage.times("")[FILE], *(column[COLUMN] for column in times if COLUMN in column)]
-    return estimate(dataset.plan, finished, dataset.storage.signs(), begun, time.time())
+    return estimate(dataset.plan, finished, dataset.storage.markers(), begun, time.time())
 
 
 def describe(dataset: Dataset) -> str:

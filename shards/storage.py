@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
-import socket
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from shards.errors import DatasetError
+from shards.errors import DatasetError, StorageError
 from shards.remote import plain_errors, upload_options, when
+from shards.scratch import FORGOTTEN, NAME, scratch_folder, sweep
 
-PARTIAL = ".partial"  #: inside the dataset: files that are not finished, and signs of life of who makes them
-FORGOTTEN = 24 * 3600  #: seconds after which anybody may remove what another machine left there
+PARTIAL = ".partial"  #: inside the dataset: files that are not finished, and markers of who makes which shard
 BLOCK = 2**20  #: bytes read ahead from remote files
 
 
-class Sign(NamedTuple):
-    """Somebody is making a shard: who (HOST-PID-…), and when it was last heard of (seconds since 1970)."""
+class Marker(NamedTuple):
+    """Somebody is making a shard: who (HOST-PID-HEX), and when it was last heard of (seconds since 1970)."""
 
     shard: int
     who: str
@@ -59,14 +57,20 @@ class Storage:
         return nullcontext() if self.local else plain_errors(self.url)
 
     def read(self, name: str) -> bytes:
+        if self.local:
+            with open_regular(self.path(name)) as file:
+                return file.read()
         with self._reach():
             return self.fs.cat_file(self.path(name))
 
     @contextmanager
     def open(self, name: str) -> Iterator[BinaryIO]:
         """A file for reading here and there in it, as Parquet readers do."""
-        options = {} if self.local else {"block_size": BLOCK}
-        with self._reach(), self.fs.open(self.path(name), "rb", **options) as stream:
+        if self.local:
+            with open_regular(self.path(name)) as stream:
+                yield stream
+            return
+        with self._reach(), self.fs.open(self.path(name), "rb", block_size=BLOCK) as stream:
             yield stream
 
     def exists(self, name: str) -> bool:
@@ -98,21 +102,17 @@ class Storage:
     def scratch(self, shard: int | None = None) -> Iterator[Path]:
         """A local folder of this attempt for files to be published; removed at the end with what is left.
 
-        Its name says who makes it. With ``shard``, a sign of life says what; see ``announce``.
+        Its name says who makes it. With ``shard``, a marker says which shard; see ``announce``.
         """
-        name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        folder = _make(self._unfinished / name)
-        try:
-            if shard is not None:
-                self.announce(folder, shard)
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            with suppress(OSError):  # others may be writing
-                folder.parent.rmdir()
-            if shard is not None and not self.local:
-                with suppress(OSError), self._reach():
-                    self.fs.rm_file(self.path(f"{PARTIAL}/{name}/{shard:06d}"))
+        with scratch_folder(self._unfinished, private=not self.local) as folder:
+            try:
+                if shard is not None:
+                    self.announce(folder, shard)
+                yield folder
+            finally:
+                if shard is not None and not self.local:
+                    with suppress(OSError), self._reach():
+                        self.fs.rm_file(self.path(f"{PARTIAL}/{folder.name}/{shard:06d}"))
 
     @property
     def _unfinished(self) -> Path:
@@ -122,18 +122,19 @@ class Storage:
         return Path(tempfile.gettempdir(), f"codecproof-{os.getuid()}")
 
     def announce(self, scratch: Path, shard: int) -> None:
-        """Show that somebody is making ``shard``; repeated now and then, that it is not dead."""
+        """Write or refresh the marker that a worker is making ``shard``."""
         if self.local:
             (scratch / f"{shard:06d}").touch()
         else:
             with self._reach():
                 self.fs.pipe_file(self.path(f"{PARTIAL}/{scratch.name}/{shard:06d}"), b"")
 
-    def signs(self) -> list[Sign]:
+    def markers(self) -> list[Marker]:
         """Who makes which shard."""
         return [
-            Sign(int(name), who, seen)
+            Marker(int(name), who, seen)
             for who in self.listing(PARTIAL)
+            if NAME.fullmatch(who)
             for name, seen in self.times(f"{PARTIAL}/{who}").items()
             if name.isdecimal()
         ]
@@ -146,11 +147,18 @@ class Storage:
                 self.fs.put_file(str(file), self.path(name), **upload_options(self.fs, file))
             file.unlink()
             return
+        target = self._target(name)
         flush(file)
-        target = Path(self.path(name))
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(file, target)
         flush(target.parent)
+
+    def _target(self, name: str) -> Path:
+        """The local file to write or remove. Raises StorageError when a link below the root leads elsewhere."""
+        for folder in PurePosixPath(name).parents:
+            if folder.name and (path := Path(self.path(str(folder)))).is_symlink():
+                raise StorageError(f"{path} is a link: files are only written to the dataset's own folders")
+        return Path(self.path(name))
 
     def write(self, name: str, data: bytes) -> None:
         """Publish ``data`` as ``name``."""
@@ -179,7 +187,7 @@ class Storage:
             file = folder / "file"
             file.write_bytes(data)
             flush(file)
-            target = Path(self.path(name))
+            target = self._target(name)
             target.parent.mkdir(parents=True, exist_ok=True)
             os.link(file, target)
             flush(target.parent)
@@ -187,62 +195,36 @@ class Storage:
     def remove(self, name: str) -> None:
         """Remove a file; it may be gone already."""
         with suppress(FileNotFoundError), self._reach():
-            self.fs.rm_file(self.path(name))
+            if self.local:
+                self._target(name).unlink()
+            else:
+                self.fs.rm_file(self.path(name))
 
     def sweep(self) -> None:
-        """Remove what dead processes of this machine left unfinished, and what anybody left a day ago."""
-        unfinished = self._unfinished
-        with suppress(FileNotFoundError):
-            for folder in list(unfinished.iterdir()):
-                if _stale(folder.name, lambda folder=folder: _last_change(folder)):
-                    shutil.rmtree(folder, ignore_errors=True)
-            with suppress(OSError):
-                unfinished.rmdir()
-        for sign in [] if self.local else self.signs():
-            if _stale(sign.who, lambda sign=sign: sign.seen):
-                self.remove(f"{PARTIAL}/{sign.who}/{sign.shard:06d}")
+        """Delete unfinished files left by dead processes of this machine, or by any machine over a day ago."""
+        swept = sweep(self._unfinished, private=not self.local)
+        for marker in [] if self.local else self.markers():
+            if marker.who in swept or time.time() - marker.seen > FORGOTTEN:
+                self.remove(f"{PARTIAL}/{marker.who}/{marker.shard:06d}")
 
 
 def _entry(entry: os.DirEntry) -> tuple[str, tuple[int | None, float]] | None:
     try:
-        stat = entry.stat()
-        return entry.name, (None if entry.is_dir() else stat.st_size, stat.st_mtime)
-    except FileNotFoundError:  # removed since it was listed
+        found = entry.stat()
+    except FileNotFoundError:  # removed since it was listed, or a link to nowhere
         return None
+    except OSError:  # a link to itself
+        found = entry.stat(follow_symlinks=False)
+    return entry.name, (None if stat.S_ISDIR(found.st_mode) else found.st_size, found.st_mtime)
 
 
-def _make(folder: Path) -> Path:
-    for _ in range(100):
-        with suppress(FileNotFoundError):  # somebody else removed the parent, empty, in this moment
-            folder.mkdir(parents=True)
-            return folder
-    raise OSError(f"{folder.parent} disappears again and again")
-
-
-def _stale(name: str, seen) -> bool:
-    host, _, rest = name.rpartition("-")[0].rpartition("-")
-    if host == socket.gethostname() and rest.isdecimal():
-        return not _alive(int(rest))
-    return time.time() - seen() > FORGOTTEN
-
-
-def _last_change(folder: Path) -> float:
-    times = [folder.stat().st_mtime]
-    for file in folder.iterdir():
-        with suppress(FileNotFoundError):
-            times.append(file.stat().st_mtime)
-    return max(times)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-        # A container's first process may leave the dead unburied.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except ProcessLookupError:
-        return False
-    except OSError:  # not ours, or a system without /proc
-        return True
+@contextmanager
+def open_regular(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """A local file for reading; a pipe or device in its place, which might never end, is a StorageError."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise StorageError(f"{path} is not a regular file: remove it")
+        yield file
 
 
 def flush(path: Path) -> None:

@@ -29,8 +29,8 @@ def half(undisturbed, tmp_path):
 
 
 def test_speed_and_time_left_come_from_the_times_of_the_commit_marks(half):
-    (half / ".partial" / "elsewhere-1-abc").mkdir(parents=True)
-    (half / ".partial" / "elsewhere-1-abc" / "000004").touch()
+    (half / ".partial" / "elsewhere-1-00000abc").mkdir(parents=True)
+    (half / ".partial" / "elsewhere-1-00000abc" / "000004").touch()
     status = look(shards.open(half))
     assert (status.done, status.running, status.missing, status.machines) == (4, 1, 1, 1)
     assert status.speed == pytest.approx(4 * 4 / 40)
@@ -39,8 +39,8 @@ def test_speed_and_time_left_come_from_the_times_of_the_commit_marks(half):
 
 @pytest.mark.parametrize("hours", [-5, 5])
 def test_machines_need_not_agree_about_the_clock(half, hours):
-    (half / ".partial" / "elsewhere-1-abc").mkdir(parents=True)
-    (half / ".partial" / "elsewhere-1-abc" / "000004").touch()
+    (half / ".partial" / "elsewhere-1-00000abc").mkdir(parents=True)
+    (half / ".partial" / "elsewhere-1-00000abc" / "000004").touch()
     for path in half.rglob("*"):
         moved = path.stat().st_mtime + 3600 * hours
         os.utime(path, (moved, moved))
