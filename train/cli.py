@@ -167,9 +167,16 @@ def _train(objective: str, options: dict) -> None:
 @click.option("--columns", default="all", show_default=True, help="Comma-separated.")
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="The .json file to write.")
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Samples per rank and pass.")
+@click.option(
+    "--present-classes",
+    is_flag=True,
+    help="Answers are the classes that occur in VAL, not all that the network knows: for a subset of ImageNet.",
+)
 @AMP
 @READING
-def evaluate_command(val, checkpoint, arch, weights, columns, out, batch, amp, workers, cache, device, tf32):
+def evaluate_command(
+    val, checkpoint, arch, weights, columns, out, batch, present_classes, amp, workers, cache, device, tf32
+):
     """Top-1, top-5 and loss on columns of VAL, in one pass over it for all columns and checkpoints."""
     if bool(arch) != bool(weights) or not (arch or checkpoint):
         raise click.UsageError("give --checkpoint FILE, or --arch NAME with --weights, or both")
@@ -180,14 +187,18 @@ def evaluate_command(val, checkpoint, arch, weights, columns, out, batch, amp, w
             raise ValueError(f"{val} has no labels: nothing to count as right")
         candidates = [Candidate.pretrained(arch, weights, data)] if arch else []
         candidates += [Candidate.of_file(file, data) for file in checkpoint]
-        _evaluate(data, columns, candidates, Path(out), here, workers, amp, cache, batch)
+        _evaluate(data, columns, candidates, Path(out), here, workers, amp, cache, batch, present_classes)
 
 
-def _evaluate(data, columns, candidates, out: Path, here: World, workers, amp, cache, batch=64) -> None:
+def _evaluate(
+    data, columns, candidates, out: Path, here: World, workers, amp, cache, batch=64, present=False
+) -> None:
     names = list(data.columns) if columns == "all" else [name.strip() for name in columns.split(",")]
-    found = evaluate(data, names, candidates, here, batch=batch, workers=workers, amp=amp, cache=cache)
+    found = evaluate(
+        data, names, candidates, here, batch=batch, workers=workers, amp=amp, cache=cache, present=present
+    )
     if found:
-        results.write(out, *found)
+        results.write(out, *found, evaluation={"classes": "present" if present else "all"})
         show(found[1])
 
 

@@ -1,11 +1,14 @@
 """Accuracy: every sample once, every column in one pass, and intervals that are what they say."""
 
+import shutil
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 from scipy.stats import binomtest
 
+from distort.codecs import decode
 from shards.dataset import Dataset
 from train.networks import models
 from train.results import column_result, wilson
@@ -24,7 +27,6 @@ def results(cli, val_set, weights, tmp_path_factory):
 
 def expected_right(val_set, weights, column):
     """Key -> whether top-1 is right, and how many classes scored above the right one, one picture at a time."""
-    from distort.codecs import decode
 
     net = models.load("shufflenet_v2_x0_5", str(weights), 3).classifier.eval()
     found = {}
@@ -149,3 +151,27 @@ def test_a_network_trained_on_other_classes_is_refused(cli, weights, make_tiles,
     root = make_set(source, tmp_path / "set")
     result = cli("evaluate", root, "--checkpoint", weights, "--out", tmp_path / "r.json")
     assert "was trained on other classes, or on the same in another order" in result.output
+
+
+def test_answers_can_be_the_classes_of_a_subset_only(cli, weights, make_tiles, make_set, tmp_path, read_json):
+    source = make_tiles(tmp_path / "source", 6, 3)
+    shutil.rmtree(source / "coffee")
+    (tmp_path / "classes.txt").write_text("cat\ncoffee\nrocket\n")
+    subset = make_set(source, tmp_path / "subset", "--classes", tmp_path / "classes.txt")
+    net = models.load("shufflenet_v2_x0_5", str(weights), 3).classifier.eval()
+    logits, labels = [], []
+    for _, label, entry in Dataset(subset).read("jpeg-10"):
+        with torch.no_grad():
+            logits.append(net(torch.from_numpy(decode(entry.data, entry.extension).copy())[None])[0])
+        labels.append(label)
+    two, right = torch.stack(logits)[:, [0, 2]], torch.tensor([label // 2 for label in labels])
+    assert set(labels) == {0, 2}
+
+    for options, said in ((["--present-classes"], "present"), ([], "all")):
+        out = tmp_path / said / "results.json"
+        done = cli("evaluate", subset, "--checkpoint", weights, "--columns", "jpeg-10", "--out", out, *options)
+        assert done.exit_code == 0, done.output
+        assert read_json(out)["evaluation"]["classes"] == said
+    found = read_json(tmp_path / "present" / "results.json")["results"][0]["columns"]["jpeg-10"]
+    assert found["top1"] == pytest.approx(float((two.argmax(1) == right).float().mean()))
+    assert found["loss"] == pytest.approx(float(torch.nn.functional.cross_entropy(two, right)), rel=1e-4)

@@ -69,16 +69,17 @@ class Answers:
 
 def evaluate(
     dataset: Dataset, columns: Sequence[str], candidates: Sequence[Candidate], world: World, *,
-    batch: int = 64, workers: int = 2, amp: str = "none", cache: str | None = None,
+    batch: int = 64, workers: int = 2, amp: str = "none", cache: str | None = None, present: bool = False,
 ) -> tuple[dict, list[dict], list[pa.Table]] | None:  # fmt: skip
     """Dataset, results and per-sample tables as ``shards.results.write`` takes them; None but on rank 0."""
     found = survey(dataset, columns)
+    absent = _absent(dataset, columns[0]) if present else []
     pool = slices.between(found.counts, 0, found.samples)
     require_enough(found.url, pool, world)
     planned = slices.evaluation(pool, world=world.size, workers=max(workers, 1))[world.rank]
     source = Source(found.url, tuple(columns), cache=cache)
     stream = Stream(source, planned, batch)
-    parts = _answers(stream, candidates, columns, world, workers > 0, amp, found.samples)
+    parts = _answers(stream, candidates, columns, world, workers > 0, amp, found.samples, absent)
     answers = _collect(parts, found, world)
     if answers is None:
         return None
@@ -94,8 +95,18 @@ def evaluate(
     return described, results, samples
 
 
+def _absent(dataset: Dataset, column: str) -> list[int]:
+    """The classes of which the dataset has no sample. Raises ValueError when it has samples of one class only."""
+    there = set(dataset.table(column, ["label"])["label"].unique().to_pylist())
+    if len(there) < 2:
+        raise ValueError(f"{dataset.storage.url} has samples of one class: --present-classes leaves no choice")
+    return sorted(set(range(len(dataset.plan.classes or ()))) - there)
+
+
 @torch.no_grad()
-def _answers(stream, candidates, columns, world: World, processes: bool, amp: str, total: int) -> list[tuple]:
+def _answers(
+    stream, candidates, columns, world: World, processes: bool, amp: str, total: int, absent
+) -> list[tuple]:
     """Per batch of this rank: keys, labels, places, losses and ranks."""
     nets = [candidate.classifier.to(world.device).eval() for candidate in candidates]
     dtype, found = PRECISIONS[amp], []
@@ -105,6 +116,7 @@ def _answers(stream, candidates, columns, world: World, processes: bool, amp: st
         there = batch.to(world.device)
         with torch.autocast(world.device.type, dtype) if dtype else nullcontext():
             logits = torch.stack([torch.stack([net(there.images[name]) for name in columns]) for net in nets])
+        logits[..., absent] = -torch.inf  # never an answer
         labels = there.labels.expand(*logits.shape[:2], -1)
         loss = F.cross_entropy(logits.flatten(0, 2), labels.flatten(), reduction="none").view(labels.shape)
         own = logits.gather(3, labels[..., None])
