@@ -10,8 +10,8 @@ from PIL import Image
 from distort import codecs, sheet
 from report import names
 from report.names import by
+from shards.access import ColumnReader, Files
 from shards.dataset import Dataset
-from shards.plan import column_folder, shard_name
 
 PANELS = 20  #: more columns than this: the least, the middle and the most distorting of each series
 SIDE = 448  #: pixels; of larger pictures the sheet shows the centre, unscaled
@@ -58,15 +58,15 @@ def choose(distortions: list[str]) -> list[str]:
 
 def picture(dataset: Dataset, column: str, shard: int, row: dict) -> np.ndarray:
     """One decoded picture, read from its place in the tar without reading the rest."""
-    tar = shard_name(column_folder(column), shard, "tar")
-    with dataset.storage.fs.open(dataset.storage.path(tar), "rb") as file:
-        file.seek(row["offset"])
-        data = file.read(row["size"])
+    reader = ColumnReader(dataset, column, Files(dataset.storage))
+    at = reader.rows(shard).keys.index(row["key"])
+    (data,) = reader.read(shard, at, at + 1)
     try:
         return codecs.decode(data, dataset.column(column)["extension"])
     except ValueError as error:
         raise ValueError(
-            f"{dataset.storage.url}/{tar}, {row['key']}: {error}; 'shards verify' says more"
+            f"{dataset.storage.url}: column '{column}', shard {shard:06d}, key '{row['key']}': {error}; "
+            "'shards verify' says more"
         ) from None
 
 

@@ -3,10 +3,13 @@
 >>> import shards
 >>> for key, label, clean, jpeg in shards.open("val").read("clean", "jpeg-10"):
 ...     print(key, label, len(clean.data), jpeg.bytes, jpeg.psnr, jpeg.ssim)
+>>> samples = shards.open("val").select("clean", "jpeg-10")
+>>> key, label, clean, jpeg = samples[0]
 """
 
-from shards.dataset import Dataset, Entry, open
+from shards.access import Entry, Samples
+from shards.dataset import Dataset, open
 from shards.errors import DatasetError
 from shards.urls import urls
 
-__all__ = ["Dataset", "DatasetError", "Entry", "open", "urls"]
+__all__ = ["Dataset", "DatasetError", "Entry", "Samples", "open", "urls"]

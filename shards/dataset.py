@@ -4,37 +4,23 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from shards.access import ColumnReader, Entry, Files, Samples, read_tuples
 from shards.errors import DatasetError, StorageError
 from shards.plan import Plan, column_folder, shard_name
 from shards.storage import Storage
 from shards.writer import ERRORS, SCHEMA
 
 COLUMN = "column.json"
-
-
-class Entry(NamedTuple):
-    """One picture of one column."""
-
-    data: bytes  #: the file: a bitstream, or a lossless picture
-    extension: str
-    bytes: int | None  #: rate: length of the bitstream; None for clean, noise and blur
-    bpp: float | None  #: bits per pixel
-    psnr: float  #: dB; inf when identical to the clean crop
-    ssim: float | None  #: None when the picture is smaller than the window
-    width: int
-    height: int
 
 
 @dataclass(frozen=True)
@@ -48,7 +34,10 @@ class Mark:
 
 
 class Dataset:
-    """A dataset that exists. Nothing is read before it is asked for."""
+    """A dataset that exists. Nothing is read before it is asked for.
+
+    It is the sequence of its samples with all of its columns, in the order of ``columns``; ``select`` narrows it.
+    """
 
     def __init__(self, root: str | os.PathLike):
         self.storage = Storage(root)
@@ -66,6 +55,29 @@ class Dataset:
                 except (ValueError, KeyError, TypeError) as error:
                     raise DatasetError(f"{self.storage.url}/{folder}/{COLUMN} is damaged: {error}") from None
         return dict(sorted(found.items(), key=lambda item: (item[0] != "clean", natural(item[0]))))
+
+    @functools.cached_property
+    def _samples(self) -> Samples:
+        return self.select(*self.columns)
+
+    def select(self, *columns: str) -> Samples:
+        """The samples of some columns as a sequence: by position, key or slice. Raises DatasetError."""
+        return Samples(self, columns)
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, item: int | str | slice) -> tuple | Samples:
+        return self._samples[item]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._samples
+
+    def __iter__(self) -> Iterator[tuple]:
+        return iter(self._samples)
+
+    def __bool__(self) -> bool:
+        return True  # there is one, whatever it holds
 
     def column(self, name: str) -> dict:
         if name not in self.columns:
@@ -123,57 +135,17 @@ class Dataset:
     def read(self, *columns: str, shards: Iterable[int] | None = None) -> Iterator[tuple]:
         """Yield ``(key, label, entry, …)`` for every sample, one ``Entry`` per column asked for, in order.
 
-        A shard is read whole, column by column. Raises DatasetError when a column or shard is missing, a tar
-        has not the size its mark says, or the keys of two columns do not match.
+        A shard is read whole, column by column. Without ``shards`` every column has to be complete. Raises
+        DatasetError when a column or shard is missing, a tar has not the size its mark says, or the keys of two
+        columns do not match.
         """
-        if not columns:
-            raise DatasetError("name at least one column, as in read('clean', 'jpeg-10')")
-        for name in columns:
-            self.column(name)
-            if shards is None:
-                self.require_complete(name)
-        for shard in range(self.plan.shards) if shards is None else shards:
-            yield from zip(*self._shard(columns, shard), strict=True)
-
-    def _shard(self, columns: tuple[str, ...], shard: int) -> list[Iterable]:
-        keys = labels = None
-        entries = []
-        for name in columns:
-            table, mark = self.parquet(name, shard)
-            rows = table.to_pylist()
-            if keys is None:
-                keys, labels = [row["key"] for row in rows], [row["label"] for row in rows]
-            elif keys != [row["key"] for row in rows]:
-                raise DatasetError(
-                    f"{self.storage.url}: shard {shard:06d} has other keys in '{name}' than in '{columns[0]}'; "
-                    "'shards verify' says where"
-                )
-            entries.append(self._entries(name, shard, rows, mark))
-        return [keys, labels, *entries]
-
-    def _entries(self, name: str, shard: int, rows: list[dict], mark: Mark) -> Iterator[Entry]:
-        file = shard_name(column_folder(name), shard, "tar")
-        try:
-            tar = self.storage.read(file)
-        except FileNotFoundError:
-            raise DatasetError(f"{self.storage.url}/{file} is missing; run distort again") from None
-        if len(tar) != mark.tar_size:
-            raise DatasetError(
-                f"{self.storage.url}/{file} has {len(tar)} bytes, its Parquet file says {mark.tar_size}: "
-                "truncated or replaced; delete both and run distort again"
-            )
-        extension = self.columns[name]["extension"]
-        for row in rows:
-            yield Entry(
-                tar[row["offset"] : row["offset"] + row["size"]],
-                extension,
-                row["bytes"],
-                row["bpp"],
-                math.inf if row["psnr"] is None else row["psnr"],
-                row["ssim"],
-                row["width"],
-                row["height"],
-            )
+        if shards is None:
+            yield from self.select(*columns)
+            return
+        files = Files(self.storage)
+        readers = [ColumnReader(self, name, files, Entry._fields[2:]) for name in columns]
+        for shard in shards:
+            yield from read_tuples(readers, shard)
 
     def table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """All committed rows of a column, in order."""

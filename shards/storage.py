@@ -56,12 +56,13 @@ class Storage:
     def _reach(self):
         return nullcontext() if self.local else plain_errors(self.url)
 
-    def read(self, name: str) -> bytes:
-        if self.local:
+    def read(self, name: str, start: int | None = None, stop: int | None = None) -> bytes:
+        """A whole file, or its bytes ``start`` to ``stop`` (exclusive), which is one request."""
+        if self.local and start is stop is None:
             with open_regular(self.path(name)) as file:
                 return file.read()
         with self._reach():
-            return self.fs.cat_file(self.path(name))
+            return self.fs.cat_file(self.path(name), start=start, end=stop)
 
     @contextmanager
     def open(self, name: str) -> Iterator[BinaryIO]:

@@ -14,12 +14,15 @@ from importlib.metadata import entry_points
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from shards.access import cut
 from shards.dataset import COLUMN, Dataset
 from shards.errors import DatasetError
 from shards.plan import FILE, MANIFEST, column_folder, manifest_hash, manifest_rows, shard_name
 from shards.storage import PARTIAL
 from shards.writer import ERRORS
 
+TEACHERS = "teachers"  #: caches of the training program; what is known of them here is their hashes
+TEACHER = "teacher.json"
 Decoder = Callable[[bytes, str], "object"]
 Watch = Callable[[int, int], None]
 
@@ -42,6 +45,7 @@ def verify(dataset: Dataset, decode: Decoder | None = None, watch: Watch | None 
             yield from problems
             if watch:
                 watch(done, len(tasks))
+    yield from _teachers(dataset)
 
 
 def decoder() -> Decoder:
@@ -71,7 +75,7 @@ def _strangers(dataset: Dataset) -> Iterator[str]:
                 f"{PARTIAL}: holds unfinished files; the next 'distort run' on their machine removes them, "
                 "after a day one on any machine does"
             )
-        elif size is None and name not in {*columns, ERRORS, "teachers"}:
+        elif size is None and name not in {*columns, ERRORS, TEACHERS}:
             yield f"{name}: a folder without {COLUMN}, not a column"
     for folder in sorted({*columns, ERRORS}):
         for name in dataset.storage.listing(folder):
@@ -106,8 +110,9 @@ def _shard(dataset: Dataset, name: str, shard: int, decode: Decoder | None) -> I
         yield f"{tar_name}: its sha256 is not the committed one: damaged or replaced"
         return
     yield from _members(dataset.columns[name]["extension"], tar_name, data, rows)
-    for row in rows if decode else ():
-        bitstream = data[row["offset"] : row["offset"] + row["size"]]
+    offsets = [row["offset"] for row in rows]
+    ends = [row["offset"] + row["size"] for row in rows]
+    for row, bitstream in zip(rows, cut(data, offsets, ends), strict=True) if decode else ():
         try:
             height, width, _ = decode(bitstream, dataset.columns[name]["extension"]).shape
         except ValueError as error:
@@ -118,6 +123,29 @@ def _shard(dataset: Dataset, name: str, shard: int, decode: Decoder | None) -> I
                 f"{tar_name}: key '{row['key']}' decodes to {width}x{height}, "
                 f"its Parquet row says {row['width']}x{row['height']}"
             )
+
+
+def _teachers(dataset: Dataset) -> Iterator[str]:
+    """Cached teachers that are complete: their files are those that ``teacher.json`` recorded."""
+    for teacher, size in dataset.storage.listing(TEACHERS).items():
+        record = f"{TEACHERS}/{teacher}/{TEACHER}"
+        if size is not None or not dataset.storage.exists(record):
+            continue
+        try:
+            entries = json.loads(dataset.storage.read(record))["shards"]
+            recorded = [str(entry["sha256"]) for entry in entries]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            yield f"{record} is damaged: {error}; delete it and run 'train teach' again"
+            continue
+        for shard, sha256 in enumerate(recorded):
+            file = f"{TEACHERS}/{teacher}/{shard:06d}.safetensors"
+            try:
+                wrong = hashlib.sha256(dataset.storage.read(file)).hexdigest() != sha256
+            except FileNotFoundError:
+                yield f"{file} is missing: run 'train teach' again"
+                continue
+            if wrong:
+                yield f"{file}: its sha256 is not the one in {TEACHER}: damaged; run 'train teach' again"
 
 
 def _keys(dataset: Dataset, name: str, shard: int, keys: list[str]) -> Iterator[str]:

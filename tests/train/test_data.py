@@ -105,7 +105,7 @@ def test_a_shard_that_disappears_is_named(train_set, copied, processes):
     root = copied(train_set)
     plan = training_plan(root)[0]
     (root / "jpeg-10" / "000001.tar").unlink()
-    with pytest.raises(DatasetError, match=r"jpeg-10/000001\.tar is missing: it was there") as caught:
+    with pytest.raises(DatasetError, match=r"jpeg-10/000001\.tar is missing; run distort again") as caught:
         read(root, plan, processes=processes)
     assert "\n" not in str(caught.value)
 
@@ -178,7 +178,7 @@ def test_a_damaged_remote_shard_does_not_enter_the_cache(train_set, remote, tmp_
     tar[1000] ^= 1
     fsspec.filesystem("memory").pipe("/train/jpeg-10/000000.tar", bytes(tar))
     source = Source(remote, ("jpeg-10",), cache=str(tmp_path / "cache"))
-    with pytest.raises(DatasetError, match=r"jpeg-10/000000\.tar: its sha256 is not the committed one"):
+    with pytest.raises(DatasetError, match=r"jpeg-10/000000\.tar: its sha256 is not the one in its Parquet file"):
         list(batches(Stream(source, training_plan(train_set)[0], 4), processes=False))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from shards.access import ColumnReader, Files
 from shards.dataset import Dataset
 from shards.errors import DatasetError
 from train.engine.checks import require_classes
@@ -13,7 +14,7 @@ from train.engine.distributed import World
 from train.engine.progress import Progress, Waiting
 from train.feed import slices, teachers
 from train.feed.data import Source, Stream, batches
-from train.feed.reading import Column, Files, Survey, survey
+from train.feed.reading import Survey, survey
 from train.methods.objectives import CLEAN
 from train.networks import models
 from train.networks.models import Teacher
@@ -42,9 +43,10 @@ def teach(
     require_classes(weights, loaded.meta, found.classes)
     contents = teachers.fingerprint(loaded.classifier, arch)
     name = teachers.identity(contents)
-    clean = Column(dataset, CLEAN, Files(dataset.storage))
+    clean = ColumnReader(dataset, CLEAN, Files(dataset.storage))
     mine = range(world.rank, len(found.counts), world.size)
-    entries = {shard: _present(dataset, name, shard, clean) for shard in mine}
+    before = teachers.recorded(dataset, name)
+    entries = {shard: _present(dataset, name, shard, clean, before.get(shard)) for shard in mine}
     todo = [shard for shard, entry in entries.items() if entry is None]
     teacher = Teacher(loaded.classifier, world.device)
     source = Source(found.url, (CLEAN,), cache=cache)
@@ -58,8 +60,8 @@ def teach(
     return name, int(world.sum([len(todo)])[0])
 
 
-def _present(dataset: Dataset, name: str, shard: int, clean: Column) -> dict | None:
-    entry = teachers.entry(dataset.storage, name, shard)
+def _present(dataset: Dataset, name: str, shard: int, clean: ColumnReader, recorded: str | None) -> dict | None:
+    entry = teachers.entry(dataset.storage, name, shard, recorded)
     if entry is None:
         return None
     rows = clean.rows(shard)
@@ -71,7 +73,7 @@ def _compute(dataset, name, teacher, source, found: Survey, todo: list[int], bat
     """Score the shards of ``todo``, publish each when it is complete, and yield its number."""
     pool = [slices.Run(shard, 0, found.counts[shard]) for shard in todo]
     stream = Stream(source, slices.evaluation(pool, world=1, workers=max(workers, 1))[0], batch)
-    clean = Column(dataset, CLEAN, Files(dataset.storage))
+    clean = ColumnReader(dataset, CLEAN, Files(dataset.storage))
     shards: dict[int, Shard] = {}
     feed = Waiting(batches(stream, processes=workers > 0, pin=world.device.type == "cuda"))
     bar = Progress("teach", slices.size(pool), quiet=not world.first)

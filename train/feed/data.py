@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from distort.codecs import decode
+from shards.access import ColumnReader, Files, same_rows
 from shards.dataset import Dataset
 from shards.errors import DatasetError
-from train.feed.reading import Column, Files
 from train.feed.slices import Run, Slice, shuffled, size
 from train.feed.teachers import CachedTeacher
 
@@ -67,20 +67,12 @@ class Reader:
         dataset = Dataset(source.url)
         files = Files(dataset.storage, source.cache)
         self.url = source.url
-        self.columns = [Column(dataset, name, files) for name in source.columns]
-        # Keys and labels are in every column; without pictures those of the clean one are read.
-        self.index = self.columns[0] if self.columns else Column(dataset, "clean", files)
+        self.columns = [ColumnReader(dataset, name, files) for name in source.columns]
         self.teacher = None if source.teacher is None else CachedTeacher(dataset, source.teacher, files)
 
     def samples(self, run: Run) -> Iterator[Sample]:
         """Raises DatasetError when the columns do not hold the same keys."""
-        rows = self.index.rows(run.shard)
-        for column in self.columns[1:]:
-            if column.rows(run.shard).keys != rows.keys:
-                raise DatasetError(
-                    f"{self.url}: shard {run.shard:06d} has other keys in '{column.name}' than in "
-                    f"'{self.index.name}'; 'shards verify' says where"
-                )
+        rows = same_rows(self.columns, run.shard)
         bitstreams = [column.read(*run) for column in self.columns]
         scores = None
         if self.teacher:
@@ -90,7 +82,7 @@ class Reader:
             yield Sample(
                 Run(run.shard, row, row + 1),
                 rows.keys[row],
-                int(rows.labels[row]),
+                rows.labels[row],
                 [column[i] for column in bitstreams],
                 None if scores is None else scores[i],
             )
@@ -106,7 +98,7 @@ class Reader:
             None if self.teacher is None else torch.from_numpy(np.stack([s.teacher for s in samples])),
         )
 
-    def _decode(self, column: Column, index: int, samples: Sequence[Sample]) -> Tensor:
+    def _decode(self, column: ColumnReader, index: int, samples: Sequence[Sample]) -> Tensor:
         pictures = None
         for i, sample in enumerate(samples):
             where = f"{self.url}: column '{column.name}', shard {sample.run.shard:06d}, key '{sample.key}'"

@@ -1,7 +1,7 @@
 """Cached teachers: a frozen network's log-probabilities on the clean crops, beside the dataset.
 
 ``teachers/ID/NNNNNN.safetensors`` holds one float16 tensor (samples, classes) per shard, in the shard's order;
-``teachers/ID/teacher.json``, written last, says whose they are and of which crops.
+``teachers/ID/teacher.json``, written last, says whose they are and of which crops, and has every file's sha256.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ import torch
 import torchvision
 from safetensors.numpy import load, save
 
+from shards.access import Files, Stored
 from shards.dataset import Dataset
 from shards.errors import DatasetError
 from shards.storage import Storage
-from train.feed.reading import Files
 from train.networks.models import Classifier, weights_sha256
 
 FOLDER = "teachers"
 FILE = "teacher.json"
 LOGITS = "log_probs"
+#: Fields of a shard's entry in ``teacher.json``.
+ENTRY = {"samples": int, "size": int, "sha256": str, "clean_sha256": str, "keys_sha256": str}
 
 
 def fingerprint(classifier: Classifier, arch: str) -> dict:
@@ -58,16 +60,40 @@ def keys_sha256(keys: list[str]) -> str:
 
 
 def read_record(dataset: Dataset, teacher: str) -> dict | None:
-    """The contents of ``teacher.json``; None when this teacher was never cached, or not to the end."""
+    """The contents of ``teacher.json``; None when this teacher was never cached, or not to the end.
+
+    Raises DatasetError when it is damaged.
+    """
     name = f"{FOLDER}/{teacher}/{FILE}"
     if not dataset.storage.exists(name):
         return None
     try:
-        return json.loads(dataset.storage.read(name))
-    except ValueError as error:
+        record = json.loads(dataset.storage.read(name))
+        versions = all(isinstance(version, str) for version in record["versions"].values())
+        if not (isinstance(record["plan"], str) and isinstance(record["classes"], int) and versions):
+            raise ValueError("'plan', 'classes' or 'versions' is not what it should be")
+        if len(record["shards"]) != dataset.plan.shards:
+            raise ValueError(f"{len(record['shards'])} shards, the dataset has {dataset.plan.shards}")
+        for entry in record["shards"]:
+            if not all(isinstance(entry[field], kind) for field, kind in ENTRY.items()):
+                raise ValueError(f"a shard's entry is {json.dumps(entry)[:80]}")
+            if entry["size"] < 2 * record["classes"] * entry["samples"]:
+                raise ValueError(f"{entry['size']} bytes for {entry['samples']} samples")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        said = f"no {error}" if isinstance(error, KeyError) else error
         raise DatasetError(
-            f"{dataset.storage.url}/{name} is damaged: {error}; delete it, run 'train teach'"
+            f"{dataset.storage.url}/{name} is damaged: {said}; delete it, run 'train teach'"
         ) from None
+    return record
+
+
+def recorded(dataset: Dataset, teacher: str) -> dict[int, str]:
+    """Shard -> sha256 of its file by ``teacher.json``; empty when that is missing or damaged."""
+    try:
+        record = read_record(dataset, teacher) or {"shards": []}
+    except DatasetError:
+        return {}
+    return {shard: entry["sha256"] for shard, entry in enumerate(record["shards"])}
 
 
 def require_current(dataset: Dataset, teacher: str, record: dict) -> None:
@@ -110,7 +136,10 @@ class CachedTeacher:
         row = 2 * classes
         start = entry["size"] - row * (entry["samples"] - lo)  # the tensor ends where the file ends
         stop = start + row * (hi - lo)
-        data = self.files.read(shard_file(self.teacher, shard), start, stop, entry["size"], entry["sha256"])
+        file = Stored(
+            shard_file(self.teacher, shard), entry["size"], entry["sha256"], FILE, "run 'train teach' again"
+        )
+        data = self.files.read(file, start, stop, check=True)
         return np.frombuffer(data, np.float16).reshape(hi - lo, classes)
 
 
@@ -121,13 +150,18 @@ def write_shard(
     with storage.scratch() as scratch:
         file = scratch / f"{shard:06d}.safetensors"
         # One entry: several would be written in any order, and the same scores should be the same bytes.
-        meta = json.dumps({"clean_sha256": clean, "keys_sha256": keys_sha256(keys)})
+        scores = hashlib.sha256(log_probs.tobytes()).hexdigest()
+        meta = json.dumps({"clean_sha256": clean, "keys_sha256": keys_sha256(keys), "scores_sha256": scores})
         file.write_bytes(save({LOGITS: log_probs}, {"codecproof": meta}))
         storage.publish(file, shard_file(teacher, shard))
 
 
-def entry(storage: Storage, teacher: str, shard: int) -> dict | None:
-    """What ``teacher.json`` says of a shard that is there; None when it is missing or damaged."""
+def entry(storage: Storage, teacher: str, shard: int, recorded: str | None = None) -> dict | None:
+    """What ``teacher.json`` says of a shard that is there; None when it is missing or damaged.
+
+    Its scores have to have the sha256 that was written with them. Files of versions that wrote none count only
+    when their own sha256 is the ``recorded`` one, that of an earlier ``teacher.json``.
+    """
     name = shard_file(teacher, shard)
     if not storage.exists(name):
         return None
@@ -135,10 +169,13 @@ def entry(storage: Storage, teacher: str, shard: int) -> dict | None:
     try:
         header = int.from_bytes(data[:8], "little")
         meta = json.loads(json.loads(data[8 : 8 + header])["__metadata__"]["codecproof"])
-        samples = len(load(data)[LOGITS])
-    except (ValueError, KeyError, safetensors.SafetensorError):
+        scores = load(data)[LOGITS]
+        about = {name: str(meta[name]) for name in ("clean_sha256", "keys_sha256")}
+    except (ValueError, KeyError, TypeError, safetensors.SafetensorError):
         return None
-    return {**meta, "samples": samples, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    whole = hashlib.sha256(data).hexdigest()
+    sound = whole == recorded or meta.get("scores_sha256") == hashlib.sha256(scores.tobytes()).hexdigest()
+    return {**about, "samples": len(scores), "size": len(data), "sha256": whole} if sound else None
 
 
 def write_record(dataset: Dataset, teacher: str, contents: dict, entries: list[dict]) -> None:

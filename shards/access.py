@@ -1,0 +1,333 @@
+"""Random access: the one place that cuts bitstreams out of tars, by the offsets in the Parquet rows.
+
+Local and remote datasets are read the same way and raise the same errors.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+import os
+import stat
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pyarrow as pa
+
+from shards.errors import DatasetError
+from shards.plan import column_folder, shard_name
+from shards.storage import Storage
+
+if TYPE_CHECKING:
+    from shards.dataset import Dataset, Mark
+
+OPEN_FILES = 16  #: files that one reader keeps open
+SHARDS_HELD = 4  #: shards of a column whose rows stay in memory
+AT_ONCE = 16  #: Parquet files opened at the same time
+PLACE = ["key", "label", "offset", "size"]  #: what it takes to find a bitstream
+
+
+class Entry(NamedTuple):
+    """One picture of one column."""
+
+    data: bytes  #: the file: a bitstream, or a lossless picture
+    extension: str
+    bytes: int | None  #: rate: length of the bitstream; None for clean, noise and blur
+    bpp: float | None  #: bits per pixel
+    psnr: float  #: dB; inf when identical to the clean crop
+    ssim: float | None  #: None when the picture is smaller than the window
+    width: int
+    height: int
+
+
+class Stored(NamedTuple):
+    """A finished file of a dataset, as it was recorded when it was written."""
+
+    name: str  #: relative to the dataset
+    size: int  #: bytes
+    sha256: str  #: hex
+    record: str = "its Parquet file"  #: where that is recorded
+    again: str = "run distort again"  #: what makes the file anew
+
+
+class Files:
+    """Byte ranges of a dataset's files: local ones directly, remote ones by range requests or from a local copy.
+
+    A copy in ``cache`` is named by its sha256, which is checked when it is made. Files are never removed.
+    """
+
+    def __init__(self, storage: Storage, cache: str | os.PathLike | None = None):
+        self.storage = storage
+        self.cache = None if storage.local or cache is None else Path(cache)
+        self._open: OrderedDict[str, int] = OrderedDict()
+        self._sizes: dict[str, dict[str, int | None]] = {}
+        self._checked: set[str] = set()
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_open": OrderedDict()}  # another process opens its own
+
+    def __del__(self) -> None:
+        self.close()
+
+    def read(self, file: Stored, start: int, stop: int, check: bool = False) -> bytes:
+        """Bytes ``start`` to ``stop`` (exclusive). Raises DatasetError when the file is missing or another one.
+
+        Its size is compared with the recorded one and, with ``check``, its sha256 too, once per reader.
+        """
+        if check and file.name not in self._checked:
+            if hashlib.sha256(self._bytes(file, 0, file.size)).hexdigest() != file.sha256:
+                raise DatasetError(
+                    f"{self._where(file)}: its sha256 is not the one in {file.record}: damaged or replaced; "
+                    f"delete it and {file.again}"
+                )
+            self._checked.add(file.name)
+        return self._bytes(file, start, stop)
+
+    def _bytes(self, file: Stored, start: int, stop: int) -> bytes:
+        try:
+            if self.storage.local or self.cache:
+                data = os.pread(self._descriptor(file), stop - start, start)
+            else:
+                self._require_size(file, self._remote_size(file.name))
+                data = self.storage.read(file.name, start, stop)
+        except FileNotFoundError:
+            raise DatasetError(f"{self._where(file)} is missing; {file.again}") from None
+        if len(data) != stop - start:
+            raise DatasetError(
+                f"{self._where(file)} ends before byte {stop}: truncated or replaced; delete it and {file.again}"
+            )
+        return data
+
+    def _where(self, file: Stored) -> str:
+        return f"{self.storage.url}/{file.name}"
+
+    def _require_size(self, file: Stored, there: int) -> None:
+        if there != file.size:
+            raise DatasetError(
+                f"{self._where(file)} has {there} bytes, {file.record} says {file.size}: truncated or replaced; "
+                f"delete it and {file.again}"
+            )
+
+    def _remote_size(self, name: str) -> int:
+        """From one listing of the file's folder. Raises FileNotFoundError."""
+        folder, _, file = name.rpartition("/")
+        if folder not in self._sizes:
+            self._sizes[folder] = self.storage.listing(folder)
+        size = self._sizes[folder].get(file)
+        if size is None:
+            raise FileNotFoundError(name)
+        return size
+
+    def _descriptor(self, file: Stored) -> int:
+        if file.name in self._open:
+            self._open.move_to_end(file.name)
+            return self._open[file.name]
+        path = self._copy(file) if self.cache else self.storage.path(file.name)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not make us wait
+        try:
+            there = os.fstat(descriptor)
+            if not stat.S_ISREG(there.st_mode):
+                raise DatasetError(f"{self._where(file)} is not a regular file; delete it and {file.again}")
+            self._require_size(file, there.st_size)
+        except DatasetError:
+            os.close(descriptor)
+            raise
+        self._open[file.name] = descriptor
+        if len(self._open) > OPEN_FILES:
+            os.close(self._open.popitem(last=False)[1])
+        return descriptor
+
+    def _copy(self, file: Stored) -> Path:
+        target = self.cache / f"{file.sha256}{Path(file.name).suffix}"
+        if not target.exists():
+            data = self.storage.read(file.name)
+            self._require_size(file, len(data))
+            if hashlib.sha256(data).hexdigest() != file.sha256:
+                raise DatasetError(f"{self._where(file)}: its sha256 is not the one in {file.record}: damaged")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial = target.with_name(f"{target.name}.{os.getpid()}")
+            partial.write_bytes(data)
+            os.replace(partial, target)
+        return target
+
+    def close(self) -> None:
+        """Close what is open; reading opens it again."""
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The Parquet rows of one shard of one column."""
+
+    keys: list[str]
+    labels: list[int | None]
+    offsets: list[int]  #: where each bitstream starts in the tar
+    ends: list[int]
+    mark: Mark
+    table: pa.Table  #: with whatever else was asked for
+
+
+class ColumnReader:
+    """One column of a dataset, read by (shard, rows). ``fields`` are Parquet columns wanted besides the places."""
+
+    def __init__(self, dataset: Dataset, name: str, files: Files, fields: Sequence[str] = ()):
+        self.dataset, self.name, self.files = dataset, name, files
+        self.extension: str = dataset.column(name)["extension"]
+        self._fields = [*PLACE, *fields]
+        self._held: OrderedDict[int, Rows] = OrderedDict()
+
+    def rows(self, shard: int) -> Rows:
+        """Raises DatasetError when the shard is missing, damaged or of another plan."""
+        if shard in self._held:
+            self._held.move_to_end(shard)
+            return self._held[shard]
+        table, mark = self.dataset.parquet(self.name, shard, self._fields)
+        offsets, sizes = table["offset"].to_pylist(), table["size"].to_pylist()
+        ends = [offset + size for offset, size in zip(offsets, sizes, strict=True)]
+        if not all(0 <= offset <= end <= mark.tar_size for offset, end in zip(offsets, ends, strict=True)):
+            raise DatasetError(
+                f"{self._parquet(shard)} places bitstreams outside of its tar; delete both and run distort again"
+            )
+        rows = Rows(table["key"].to_pylist(), table["label"].to_pylist(), offsets, ends, mark, table)
+        self._held[shard] = rows
+        if len(self._held) > SHARDS_HELD:
+            self._held.popitem(last=False)
+        return rows
+
+    def _parquet(self, shard: int) -> str:
+        return f"{self.dataset.storage.url}/{shard_name(column_folder(self.name), shard, 'parquet')}"
+
+    def read(self, shard: int, lo: int, hi: int) -> list[bytes]:
+        """The bitstreams of rows ``lo`` to ``hi`` (exclusive), by one sequential read. Raises DatasetError."""
+        if lo >= hi:
+            return []
+        rows = self.rows(shard)
+        file = Stored(shard_name(column_folder(self.name), shard, "tar"), rows.mark.tar_size, rows.mark.tar_sha256)
+        start, stop = min(rows.offsets[lo:hi]), max(rows.ends[lo:hi])
+        data = self.files.read(file, start, stop)
+        return cut(data, rows.offsets[lo:hi], rows.ends[lo:hi], start)
+
+    def entries(self, shard: int, lo: int, hi: int) -> list[Entry]:
+        """The pictures of rows ``lo`` to ``hi`` (exclusive) with their rate, PSNR and SSIM."""
+        table = self.rows(shard).table.slice(lo, hi - lo).select(list(Entry._fields[2:]))
+        bitstreams = self.read(shard, lo, hi)
+        return [
+            Entry(data, self.extension, **row | {"psnr": math.inf if row["psnr"] is None else row["psnr"]})
+            for data, row in zip(bitstreams, table.to_pylist(), strict=True)
+        ]
+
+
+def cut(data: bytes, offsets: Iterable[int], ends: Iterable[int], start: int = 0) -> list[bytes]:
+    """Bitstreams out of the bytes of a tar from ``start`` on, given where they begin and end in the tar."""
+    return [data[a - start : b - start] for a, b in zip(offsets, ends, strict=True)]
+
+
+class Samples:
+    """Some columns of a dataset as a sequence of tuples ``(key, label, entry, …)``, one ``Entry`` per column.
+
+    ``samples[5]``, ``samples[-1]``, ``samples["some_key"]`` are samples; ``samples[10:20]`` is a view, a sequence
+    again. It has the shape of a ``torch.utils.data.Dataset`` and may be handed to a DataLoader, whose workers get
+    a copy each. Positions follow the dataset's order. Raises DatasetError for a column that is missing or
+    unfinished, for a key that is not there and for whatever reading finds damaged.
+    """
+
+    def __init__(self, dataset: Dataset, columns: Sequence[str]):
+        if not columns:
+            raise DatasetError("name at least one column, as in select('clean', 'jpeg-10')")
+        for name in columns:
+            dataset.require_complete(name)
+        files = Files(dataset.storage)
+        self.dataset = dataset
+        self.columns = tuple(columns)
+        self._readers = [ColumnReader(dataset, name, files, Entry._fields[2:]) for name in columns]
+        self._view: range | None = None  # None: everything
+
+    @functools.cached_property
+    def _ends(self) -> list[int]:
+        """Position after the last sample of each shard."""
+        first = self.columns[0]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            shards = range(self.dataset.plan.shards)
+            counts = pool.map(lambda shard: self.dataset.parquet(first, shard, [])[1].samples, shards)
+            return list(accumulate(counts))
+
+    @functools.cached_property
+    def _positions(self) -> dict[str, int]:
+        """Key -> position in the whole dataset, made when the first key is asked for."""
+        shards = range(self.dataset.plan.shards)
+        tables = (self.dataset.parquet(self.columns[0], shard, ["key"])[0] for shard in shards)
+        keys = (key for table in tables for key in table["key"].to_pylist())
+        return {key: position for position, key in enumerate(keys)}
+
+    @property
+    def _range(self) -> range:
+        return range(self._ends[-1] if self._ends else 0) if self._view is None else self._view
+
+    def __len__(self) -> int:
+        return len(self._range)
+
+    def __getitem__(self, item: int | str | slice) -> tuple | Samples:
+        if isinstance(item, slice):
+            part = object.__new__(Samples)
+            part.__dict__ = self.__dict__ | {"_view": self._range[item]}
+            return part
+        if not isinstance(item, str):
+            return self._at(self._range[item])
+        if item not in self:
+            where = "" if self._view is None else " among these samples"
+            raise DatasetError(
+                f"{self.dataset.storage.url} has no key '{item}'{where}; its Parquet files list all"
+            )
+        return self._at(self._positions[item])
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._positions and self._positions[key] in self._range
+
+    def __iter__(self) -> Iterator[tuple]:
+        # A slice with a step, or backwards, is read one by one; anything else a shard at a time.
+        positions, i = self._range, 0
+        while i < len(positions):
+            shard, row = self._place(positions[i])
+            count = min(self._ends[shard] - positions[i], len(positions) - i) if positions.step == 1 else 1
+            yield from read_tuples(self._readers, shard, row, row + count)
+            i += count
+
+    def _place(self, position: int) -> tuple[int, int]:
+        """Shard and row."""
+        shard = bisect_right(self._ends, position)
+        return shard, position - (self._ends[shard - 1] if shard else 0)
+
+    def _at(self, position: int) -> tuple:
+        shard, row = self._place(position)
+        return next(read_tuples(self._readers, shard, row, row + 1))
+
+
+def read_tuples(
+    readers: Sequence[ColumnReader], shard: int, lo: int = 0, hi: int | None = None
+) -> Iterator[tuple]:
+    """``(key, label, entry, …)`` for rows ``lo`` to ``hi`` (exclusive) of a shard, a column at a time."""
+    rows = same_rows(readers, shard)
+    hi = len(rows.keys) if hi is None else hi
+    entries = [reader.entries(shard, lo, hi) for reader in readers]
+    return zip(rows.keys[lo:hi], rows.labels[lo:hi], *entries, strict=True)
+
+
+def same_rows(readers: Sequence[ColumnReader], shard: int) -> Rows:
+    """The rows of a shard in the first column. Raises DatasetError when another column holds other keys."""
+    first, *others = readers
+    rows = first.rows(shard)
+    for reader in others:
+        if reader.rows(shard).keys != rows.keys:
+            raise DatasetError(
+                f"{first.dataset.storage.url}: shard {shard:06d} has other keys in '{reader.name}' than in "
+                f"'{first.name}'; 'shards verify' says where"
+            )
+    return rows
