@@ -141,7 +141,9 @@ def _execute(dataset: Dataset, distortions, source_root, options: dict, max_bad:
     if summary.failed:
         raise DatasetError(f"{len(summary.failed)} shards failed; the same command tries them again")
     if summary.bad:
-        click.echo(f"{summary.bad} pictures could not be read; their reasons are in errors/*.parquet", err=True)
+        click.echo(
+            f"{summary.bad} pictures could not be read; 'shards errors {dataset.storage.url}' lists them", err=True
+        )
     if summary.bad_fraction > max_bad:
         raise DatasetError(
             f"{summary.bad_fraction:.2%} of the pictures could not be read, more than --max-bad {max_bad:.2%}"

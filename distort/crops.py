@@ -30,7 +30,12 @@ class Crop:
         keys = [f"{key}-{k}" for k in range(self.count)] if self.count > 1 else [key]
         crops = []
         for crop_key in keys:
-            rgb = np.asarray(self.cut(image, generator(seed, crop_key, "crop")))
+            try:
+                rgb = np.asarray(self.cut(image, generator(seed, crop_key, "crop")))
+            except BadPicture:
+                raise
+            except (ValueError, OSError) as error:
+                raise BadPicture(f"{image.width}x{image.height} cannot be cropped: {error}") from None
             rgb.flags.writeable = False
             crops.append((crop_key, rgb))
         return crops

@@ -12,8 +12,15 @@ from PIL import Image, ImageOps
 MAX_PIXELS = Image.MAX_IMAGE_PIXELS
 
 Image.init()
-#: What Pillow reads by itself; for EPS it would start another program on the data.
-FORMATS = sorted(Image.OPEN.keys() - {"EPS"})
+#: What Pillow reads by itself. Never EPS, for which it starts another program on the data, and none of the
+#: formats that may wrap one (IPTC).
+FORMATS = sorted(
+    {
+        "AVIF", "BMP", "DDS", "DIB", "GIF", "ICNS", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "PSD", "QOI",
+        "SGI", "SUN", "TGA", "TIFF", "WEBP", "XBM", "XPM",
+    }
+    & Image.OPEN.keys()
+)  # fmt: skip
 
 
 class BadPicture(ValueError):
@@ -35,6 +42,8 @@ def load(data: bytes, exif_orientation: bool = False) -> Image.Image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 image.load()
+                if image.size != image.im.size:
+                    raise BadPicture(f"the file says {image.size}, its pixels are {image.im.size}")
                 if exif_orientation:
                     ImageOps.exif_transpose(image, in_place=True)
                 return _rgb(image)

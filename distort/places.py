@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import BinaryIO
 
 import fsspec
@@ -15,10 +16,16 @@ from shards.errors import DatasetError
 from shards.remote import plain_errors
 
 BLOCK = 2**18  #: bytes read ahead while the headers of a remote tar are listed
+MAX_BYTES = 2**30  #: a larger picture file is refused: /dev/zero and sparse files would fill the memory
+#: Folders that systems leave among pictures; what is in them is never a picture of the data set. Hidden too.
+JUNK = {"@eaDir", "#recycle", "__MACOSX", "lost+found", "$RECYCLE.BIN", "System Volume Information"}
 
 
 class Disk:
-    """A local folder. It may hold millions of files: names only, nothing is looked at before it is read."""
+    """A local folder. It may hold millions of files: names only, nothing is looked at before it is read.
+
+    Names are UTF-8 whatever the locale says; bytes that are not appear as ``\\xe9``.
+    """
 
     remote = False
 
@@ -26,31 +33,88 @@ class Disk:
         self.root = os.path.abspath(root)  #: workers may have another current folder
 
     def exists(self) -> bool:
-        return Path(self.root).is_dir()
+        return os.path.isdir(self.root)
+
+    def alive(self) -> bool:
+        """Whether the folder is there and holds anything. An unmounted disk leaves an empty folder behind."""
+        try:
+            with os.scandir(self.root) as scan:
+                return next(scan, None) is not None
+        except OSError:
+            return False
 
     def top(self) -> tuple[list[str], list[str]]:
-        """Names of the files and of the folders directly in it, sorted."""
-        with os.scandir(self.root) as scan:
-            entries = sorted((e for e in scan if not e.name.startswith(".")), key=lambda e: e.name)
-        folders = [e.name for e in entries if e.is_dir()]
-        return [e.name for e in entries if not e.is_dir()], folders
+        """Names of the files and of the folders directly in it, sorted. Raises OSError."""
+        return _scan(os.fsencode(self.root))
 
-    def walk(self, folder: str) -> Iterator[str]:
-        """Names of all files below ``folder``: those of a folder, then those of its sub-folders, sorted."""
-        for here, folders, files in os.walk(os.path.join(self.root, folder), followlinks=True):
-            folders.sort()
-            relative = os.path.relpath(here, self.root)
-            yield from (f"{relative}/{name}" for name in sorted(files))
+    def walk(self, folders: list[str]) -> Iterator[str]:
+        """Names of all files below ``folders``, one after another: files of a folder first, then its sub-folders.
+
+        Raises OSError when a folder cannot be listed, or is reached twice through links.
+        """
+        seen = {_identity(os.fsencode(self.root)): "."}
+        waiting = folders[::-1]
+        while waiting:
+            here = waiting.pop()
+            path = self._path(here)
+            identity = _identity(path)
+            first = seen.setdefault(identity, here)
+            if first != here and identity[1]:  # some network disks have no inode numbers
+                reason = f"a link makes it the same folder as {first}, and every picture in it count twice"
+                raise OSError(errno.ELOOP, reason, os.fsdecode(path))
+            files, folders = _scan(path)
+            waiting += [f"{here}/{name}" for name in reversed(folders)]
+            yield from (f"{here}/{name}" for name in files)
+
+    def _path(self, name: str) -> bytes:
+        return os.path.join(os.fsencode(self.root), name.encode())
 
     def open(self, name: str) -> AbstractContextManager[BinaryIO]:
-        return open(os.path.join(self.root, name), "rb")
+        """Open a regular file. A FIFO or a device is refused (OSError) and never waited for."""
+        descriptor = os.open(self._path(name), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            os.close(descriptor)
+            if stat.S_ISDIR(mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+            raise OSError(errno.ENXIO, "not a regular file", name)
+        return open(descriptor, "rb")
 
     def read(self, name: str, offset: int | None = None, size: int | None = None) -> bytes:
         """A file, or a part of it. Raises OSError."""
         with self.open(name) as file:
             if offset is not None:
                 file.seek(offset)
+            elif os.fstat(file.fileno()).st_size > MAX_BYTES:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), name)
             return file.read(size)
+
+
+def _scan(path: bytes) -> tuple[list[str], list[str]]:
+    """Names of the files and of the folders directly in a folder, sorted, without hidden ones and ``JUNK``."""
+    files, folders = [], []
+    with os.scandir(path) as scan:
+        for entry in scan:
+            if entry.name.startswith(b"."):
+                continue
+            name = entry.name.decode("utf-8", "backslashreplace")
+            if not _is_folder(entry):
+                files.append(name)
+            elif name not in JUNK:
+                folders.append(name)
+    return sorted(files), sorted(folders)
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself; reading it says so
+        return False
+
+
+def _identity(path: bytes) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
 
 
 class Remote:
@@ -69,17 +133,18 @@ class Remote:
         with plain_errors(self.root):
             return self.fs.exists(self.prefix)
 
+    alive = exists
+
     @functools.cached_property
     def _names(self) -> list[str]:
-        """All of it, in the order in which ``Disk`` would walk."""
+        """All of it but what is hidden and ``JUNK``, in the order in which ``Disk`` would walk."""
         with plain_errors(self.root):
             found = [path[len(self.prefix) :].lstrip("/") for path in self.fs.find(self.prefix)]
-        return sorted(filter(None, found), key=_walk_order)
+        return sorted(filter(_visible, found), key=_walk_order)
 
     def top(self) -> tuple[list[str], list[str]]:
-        files = [name for name in self._names if "/" not in name and not name.startswith(".")]
-        folders = {name.partition("/")[0] for name in self._names if "/" in name and not name.startswith(".")}
-        return files, sorted(folders)
+        files = [name for name in self._names if "/" not in name]
+        return files, sorted({name.partition("/")[0] for name in self._names if "/" in name})
 
     @functools.cached_property
     def _by_folder(self) -> dict[str, list[str]]:
@@ -88,8 +153,8 @@ class Remote:
             folders.setdefault(name.partition("/")[0], []).append(name)
         return folders
 
-    def walk(self, folder: str) -> Iterator[str]:
-        return iter(self._by_folder.get(folder, []))
+    def walk(self, folders: list[str]) -> Iterator[str]:
+        return (name for folder in folders for name in self._by_folder.get(folder, []))
 
     @contextmanager
     def open(self, name: str) -> Iterator[BinaryIO]:
@@ -100,6 +165,10 @@ class Remote:
         end = None if offset is None else offset + size
         with plain_errors(self.root):
             return self.fs.cat_file(f"{self.prefix}/{name}", start=offset, end=end)
+
+
+def _visible(name: str) -> bool:
+    return bool(name) and not any(part.startswith(".") or part in JUNK for part in name.split("/"))
 
 
 def _walk_order(name: str) -> list[tuple[bool, str]]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import math
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -139,13 +137,7 @@ def _reads(root: str, rows: list[dict]) -> Iterator[tuple[dict, Callable[[], byt
 
 
 def _read(root: str, row: dict) -> bytes:
-    """A picture that is gone is bad; a source that is gone, or a disk that fails, stops the shard."""
-    try:
-        return sources.read(root, row["source"], row["offset"], row["size"])
-    except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
-        if not place(root).exists():
-            raise OSError(f"the source {root} is gone") from error
-        raise pictures.BadPicture(os.strerror(error.errno or errno.ENOENT)) from None
+    return sources.read(root, row["source"], row["offset"], row["size"])
 
 
 def _stored(dataset: Dataset, shard: int, report: Report) -> Iterator[Sample]:

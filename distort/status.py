@@ -83,6 +83,6 @@ def describe(dataset: Dataset) -> str:
         f"shards     done {status.done}, running {status.running}{machines}, missing {status.missing}",
         f"speed      {speed} images/s over the last {WINDOW // 60} minutes of work, ETA {left}",
         f"last sign  {seen}",
-        f"bad        {bad} pictures" + (", reasons in errors/*.parquet" if bad else ""),
+        f"bad        {bad} pictures" + (f", see 'shards errors {dataset.storage.url}'" if bad else ""),
     ]
     return "\n".join(lines)

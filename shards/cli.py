@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import click
 
@@ -50,7 +51,7 @@ def info(dataset):
     click.echo(table(["column", "shards", "samples", "stored", "bytes", "bpp", "PSNR dB", "SSIM"], rows))
     bad = len(data.errors())
     if bad:
-        click.echo(f"\n{bad} pictures could not be read; their reasons are in {dataset}/errors/*.parquet")
+        click.echo(f"\n{bad} pictures could not be read; 'shards errors {dataset}' lists them")
     click.echo("\nmade with")
     for name, column in data.columns.items():
         made = "; ".join(
@@ -58,6 +59,29 @@ def info(dataset):
             for step in column["steps"]
         )
         click.echo(f"  {name}: {made}")
+
+
+@main.command(epilog="Example: shards errors val")
+@DATASET
+def errors(dataset):
+    """List the pictures of DATASET that could not be read, with the reason of each; commonest reasons first.
+
+    Once the cause is mended, 'distort run … --retry' tries them again.
+    """
+    data = reading.open(dataset)
+    rows = data.errors().to_pylist()
+    counts = Counter(row["reason"] for row in rows)
+    click.echo(f"{dataset}: {len(rows):,} of {data.plan.pictures:,} pictures could not be read")
+    for reason, count in counts.most_common():
+        click.echo(f"\n{count:,} x {_plain(reason)}")
+        for row in rows:
+            if row["reason"] == reason:
+                click.echo(f"  {_plain(row['source'])}")
+
+
+def _plain(text: str) -> str:
+    """Names and reasons come from files of others: no control character reaches the terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 @main.command(epilog="Example: shards verify val --decode")

@@ -1,0 +1,99 @@
+"""Where pictures come from: a tree with a folder per class, a flat folder, a list, or WebDataset tars."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from pathlib import Path
+
+from distort.pictures import BadPicture
+from distort.places import Disk, Remote, place
+from distort.sources.folders import list_folder
+from distort.sources.labels import attach, number_labels
+from distort.sources.listing import MEMBER, Listing, Picture, SourceError, missing
+from distort.sources.lists import read_list
+from distort.sources.tars import list_tars
+
+__all__ = ["MEMBER", "Listing", "Picture", "SourceError", "list_pictures", "read", "root_of"]
+
+LISTS = {".csv", ".tsv", ".txt"}
+
+#: What is the fault of one file. Every other error is one of the disk or the network, and stops the shard.
+ONE_FILE = {
+    errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG,
+    errno.ENXIO, errno.ENODEV, errno.EFBIG,
+}  # fmt: skip
+
+
+def list_pictures(source: str, split: str | None = None, labels: str | None = None) -> Listing:
+    """List what a SOURCE argument means, a path or a url. Nothing is decoded.
+
+    ``labels`` is a file that labels the pictures of a folder, see ``distort.sources.labels.attach``.
+    Raises SourceError.
+    """
+    root, name = _locate(source, split)
+    if name:
+        listing = number_labels(root, list_tars(root, [name]) if name.endswith(".tar") else read_list(root, name))
+    elif root.exists():
+        listing = list_folder(root)
+    elif Path(root.root).exists():
+        raise SourceError(f"{source} is neither a folder, nor a list (.csv, .tsv, .txt), nor a .tar of pictures")
+    else:
+        raise missing(root.root)
+    return attach(listing, labels) if labels else listing
+
+
+def root_of(source: str, split: str | None = None) -> str:
+    """What the names in a listing of ``source`` are relative to."""
+    return _locate(source, split)[0].root
+
+
+def _locate(source: str, split: str | None) -> tuple[Disk | Remote, str | None]:
+    """A folder; or the folder of a list or tar, and its name."""
+    if split:
+        source = f"{source.rstrip('/')}/{split}"
+    if Path(source).suffix not in LISTS | {".tar"} or Path(source).is_dir():
+        return place(source), None
+    folder, slash, name = source.rpartition("/")
+    return place(folder or slash or "."), name
+
+
+def read(root: str, source: str, offset: int | None = None, size: int | None = None) -> bytes:
+    """The bytes of one picture.
+
+    Raises BadPicture when this file is at fault (gone, forbidden, a FIFO, …), and OSError when the whole source
+    is gone or its disk fails. A file that is back at the second look was never gone.
+    """
+    try:
+        return _read(root, source, offset, size)
+    except OSError as error:
+        if not _of_one_file(error):
+            raise
+    if not place(root).alive():
+        raise OSError(f"the source {root} is gone")
+    try:
+        return _read(root, source, offset, size)
+    except OSError as error:
+        if not _of_one_file(error):
+            raise
+        if isinstance(error, FileNotFoundError) and re.search(r"\\x[89a-f]", source):
+            raise BadPicture("the file's name is not UTF-8; rename the file") from None
+        raise BadPicture(error.strerror or os.strerror(errno.ENOENT)) from None
+
+
+def _of_one_file(error: OSError) -> bool:
+    return error.errno in ONE_FILE or isinstance(error, FileNotFoundError)  # object stores give no number
+
+
+def _read(root: str, source: str, offset: int | None, size: int | None) -> bytes:
+    if "\0" in source:
+        raise BadPicture("no file can have this name: it holds a NUL")
+    if offset is None:
+        return place(root).read(source)
+    if offset < 0 or size is None or size < 0:
+        raise BadPicture(f"{size} bytes at {offset} cannot be a member of a tar")
+    data = place(root).read(source.partition(MEMBER)[0], offset, size)
+    if len(data) < size:
+        raise BadPicture(f"the tar ends {size - len(data)} bytes before its member does")
+    return data

@@ -1,0 +1,65 @@
+"""A folder of pictures: one folder per class, or flat, or holding WebDataset tars."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from distort.places import Disk, Remote
+from distort.sources.labels import number_labels
+from distort.sources.listing import Listing, Picture, SourceError, is_picture
+from distort.sources.tars import list_tars
+
+SPLITS = {"train", "val", "test"}
+
+
+def list_folder(root: Disk | Remote) -> Listing:
+    """The pictures of a folder; a class is a folder that holds any. Raises SourceError."""
+    try:
+        return _listing(root)
+    except OSError as error:
+        if root.remote:
+            raise
+        path = os.fsdecode(error.filename or root.root)
+        raise SourceError(f"{path} cannot be listed: {error.strerror or error}") from None
+
+
+def _listing(root: Disk | Remote) -> Listing:
+    files, folders = root.top()
+    tars = [name for name in files if name.endswith(".tar")]
+    flat = [Picture(name) for name in files if is_picture(name)]
+    if tars and not flat:
+        return number_labels(root, list_tars(root, tars))
+    if folders and SPLITS.issuperset(folders) and not flat:
+        raise SourceError(
+            f"{root.root} is a root with the splits {', '.join(folders)}: "
+            "choose one with --split, as in --split val"
+        )
+    if flat and next(_walk(root, folders), None):
+        raise SourceError(
+            f"{root.root} has pictures both beside and inside its folders ({flat[0].source}, {folders[0]}/): "
+            "give a flat folder, one folder per class, or a list"
+        )
+    if flat:
+        return Listing(root.root, flat, None)
+    pictures = [Picture(source, source.partition("/")[0]) for source in _walk(root, folders)]
+    if not pictures:
+        raise SourceError(
+            f"no pictures in {root.root}: expected one folder per class, pictures themselves, or .tar files"
+        )
+    used = {p.label for p in pictures}
+    classes = tuple(name for name in folders if name in used)
+    number = {name: i for i, name in enumerate(classes)}
+    empty = [name for name in folders if name not in used]
+    notes = (f"left out, no pictures in them: {_some(empty)}",) if empty else ()
+    return Listing(root.root, [Picture(p.source, number[p.label]) for p in pictures], classes, notes)
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(f"{name}/" for name in names[:5]) + more
+
+
+def _walk(root: Disk | Remote, folders: list[str]) -> Iterator[str]:
+    """Pictures below folders, in a fixed order."""
+    return (name for name in root.walk(folders) if is_picture(name.rpartition("/")[2]))
