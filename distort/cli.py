@@ -200,7 +200,8 @@ def list_distortions():
     for name in codecs.names():
         step = codecs.load(name)
         extension = f".{step.extension}" if issubclass(step, Codec) else "–"
-        rows.append([step.example, f"{step.low:g}..{step.high:g}", extension, step.meaning])
+        limits = f"{step.low:g}..{step.high:g}" if step.parameter else "–"
+        rows.append([step.example, limits, extension, step.meaning])
         options += [[f"{step.example}:{option}", what] for option, what in step.options.items()]
     click.echo(table(["example", "range", "file", "meaning"], rows, left=(0, 3)))
     click.echo("\n" + table(["option", "what it does"], options, left=(0, 1)))

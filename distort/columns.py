@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from distort import crops
+from distort.codecs import UnsupportedPicture
 from distort.codecs.lossless import LOSSLESS
-from distort.distortion import Distortion, parse
+from distort.distortion import Distortion, DistortionError, parse
 from distort.engines import UnfitNode
 from shards.dataset import COLUMN, Dataset
 from shards.errors import DatasetError
@@ -22,8 +23,10 @@ ADVICE = "\nUse what it was made with, or make a new dataset; --any-version mixe
 def declare(dataset: Dataset, distortions: list[Distortion], any_version: bool = False) -> None:
     """Write ``column.json`` of every column that is new; refuse one that would be made otherwise here.
 
-    ``any_version`` lets library versions differ, but no settings. Raises DatasetError.
+    ``any_version`` lets library versions differ, but no settings. Raises DatasetError, also when a codec cannot
+    hold crops of the size that every crop of the dataset has.
     """
+    _check_size(dataset, distortions)
     for name, column in _described(dataset, distortions):
         file = f"{column_folder(name)}/{COLUMN}"
         if name not in dataset.columns:
@@ -36,17 +39,27 @@ def declare(dataset: Dataset, distortions: list[Distortion], any_version: bool =
             )
 
 
-def check(dataset: Dataset, names: tuple[str, ...], any_version: bool = False) -> list[Distortion]:
-    """The distortions called ``names``, when this machine makes them exactly as ``column.json`` says.
+def _check_size(dataset: Dataset, distortions: list[Distortion]) -> None:
+    crop = crops.parse(dataset.plan.settings["crop"])
+    side = crop.settings.get("center") or crop.settings.get("size")
+    for distortion in distortions if side else ():
+        try:
+            distortion.check_size(side, side)
+        except UnsupportedPicture as error:
+            raise DatasetError(f"{distortion.name} cannot be made with --crop {crop.name}: {error}") from None
+
+
+def check(dataset: Dataset, specs: tuple[str, ...], any_version: bool = False) -> list[Distortion]:
+    """The distortions of ``specs``, when this machine makes them exactly as ``column.json`` says.
 
     Raises UnfitNode otherwise, before anything is written.
     """
     here = socket.gethostname()
     try:
-        distortions = [parse(name) for name in names]
+        distortions = [parse(spec) for spec in specs]
         described = list(_described(dataset, distortions))
-    except (ImportError, OSError) as error:
-        raise UnfitNode(f"{here} cannot make {', '.join(names)}: {error}; install what it lacks") from error
+    except (DistortionError, ImportError, OSError) as error:
+        raise UnfitNode(f"{here} cannot make {', '.join(specs)}: {error}; install what it lacks") from error
     for name, column in described:
         if clash := _clash(dataset, name, column, any_version):
             raise UnfitNode(

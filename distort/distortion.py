@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
 from dataclasses import dataclass
 
 import numpy as np
 
-from distort import codecs
+from distort import codecs, grammar
 from distort.codecs import Codec, Step
 from distort.codecs.lossless import Lossless
 
@@ -35,8 +36,9 @@ class Distorted:
 class Distortion:
     """One or more steps in a row. The rate is that of the last codec among them."""
 
-    name: str
+    name: str  #: of its column; canonical, so that one distortion has one name
     steps: tuple[Step, ...]
+    spec: str  #: what ``parse`` makes this distortion from, on any machine: ``name`` with files in full
 
     @property
     def has_bitstream(self) -> bool:
@@ -45,23 +47,36 @@ class Distortion:
 
     def extension(self, store: Lossless) -> str:
         """File extension of what ``apply`` stores."""
-        return self.steps[-1].extension if self.has_bitstream else store.extension
+        last = self.steps[-1]
+        return last.extension if isinstance(last, Codec) else store.extension
+
+    def check_size(self, width: int, height: int) -> None:
+        """Raises UnsupportedPicture when a codec of the chain cannot hold a picture of this size."""
+        for step in self.steps:
+            if isinstance(step, Codec):
+                step.check_size(width, height)
 
     def apply(self, rgb: np.ndarray, store: Lossless, rng: np.random.Generator) -> Distorted:
         """Distort a uint8 (height, width, 3) picture; ``store`` keeps what has no bitstream of its own.
 
-        Raises UnsupportedPicture when a codec of the chain cannot hold a picture of this size.
+        Raises UnsupportedPicture when a codec of the chain cannot hold a picture of this size, and RuntimeError,
+        ValueError or OSError, naming the step, when a step fails.
         """
         rate = stream = None
         for step in self.steps:
-            if isinstance(step, Codec):
-                step.check_size(rgb.shape[1], rgb.shape[0])
-                stream = step.encode(rgb)
-                rgb = step.decode(stream)
-                rate = len(stream)
-            else:
-                stream = None
-                rgb = step.apply(rgb, rng)
+            try:
+                if isinstance(step, Codec):
+                    step.check_size(rgb.shape[1], rgb.shape[0])
+                    stream = step.encode(rgb)
+                    rgb = step.own_decoder.decode(stream)
+                    rate = len(stream)
+                else:
+                    stream = None
+                    rgb = step.apply(rgb, rng)
+            except (ValueError, RuntimeError, OSError):
+                raise
+            except Exception as error:  # a codec of another package may raise anything
+                raise RuntimeError(f"{step.name}: {type(error).__name__}: {error}") from error
         return Distorted(store.encode(rgb) if stream is None else stream, rgb, rate)
 
     def settings(self) -> list[dict]:
@@ -78,9 +93,13 @@ def generator(seed: int, key: str, purpose: str) -> np.random.Generator:
 
 
 def parse(name: str) -> Distortion:
-    """The distortion called ``name``, steps joined by ``+``. Raises DistortionError."""
-    steps = tuple(_step(part.strip()) for part in name.split("+"))
-    return Distortion("+".join(_canonical(step) for step in steps), steps)
+    """The distortion called ``name``, see ``distort.grammar``. Raises DistortionError."""
+    parsed = [_parse_step(step) for step in grammar.split(name)]
+    return Distortion(
+        grammar.join(canonical for _, canonical, _ in parsed),
+        tuple(step for step, _, _ in parsed),
+        grammar.join(spec for _, _, spec in parsed),
+    )
 
 
 def parse_list(names: str) -> list[Distortion]:
@@ -92,35 +111,65 @@ def parse_list(names: str) -> list[Distortion]:
     if not parts:
         raise DistortionError("no distortion given; 'distort list' shows what there is")
     expanded = [name for part in parts for name in PRESETS.get(part, [part]) if name != "clean"]
-    return list({d.name: d for d in map(parse, expanded)}.values())
+    found: dict[str, Distortion] = {}
+    for distortion in map(parse, expanded):
+        other = found.setdefault(distortion.name, distortion)
+        if other.spec != distortion.spec:
+            raise DistortionError(
+                f"'{other.spec}' and '{distortion.spec}' would both be the column '{other.name}': "
+                "give one of the files a label, as in 'pre:label=FILE'"
+            )
+    return list(found.values())
 
 
-def _canonical(step: Step) -> str:
-    return ":".join((f"{step.name}-{step.value:g}", *step.chosen))
+def _parse_step(text: grammar.StepName) -> tuple[Step, grammar.StepName, grammar.StepName]:
+    """The step, its name in a column's name, and its name with its file in full."""
+    text = _registered(text)
+    kind = codecs.load(text.name)
+    value = None if kind.parameter is None else _value(kind, text.value)
+    if kind.parameter is None and text.value is not None:
+        raise DistortionError(f"'{text}': {kind.name} takes no number, as in '{kind.example}'")
+    number = None if value is None else grammar.number(value)
+    if kind.file is None:
+        options = _options(kind, text)
+        name = grammar.StepName(kind.name, number, options)
+        return kind(value, options), name, name
+    file, label = grammar.file_and_label(text.words)
+    if not file:
+        raise DistortionError(f"{kind.name} needs its {kind.file} after a colon, as in '{kind.example}'")
+    if "://" not in file:
+        file = os.path.abspath(file)
+        if not os.path.isfile(file):
+            raise DistortionError(f"'{text}': there is no file {file}")
+    name = grammar.StepName(kind.name, number, (label,))
+    return kind(value, (), file), name, grammar.StepName(kind.name, number, (f"{label}={file}",))
 
 
-def _step(text: str) -> Step:
-    head, *options = text.split(":")
-    name, _, number = head.partition("-")
-    if name not in codecs.names():
-        near = difflib.get_close_matches(name, [*codecs.names(), *PRESETS], n=1, cutoff=0.5)
-        hint = "-".join((near[0], number)) if near and number else near[0] if near else None
-        raise DistortionError(
-            f"unknown distortion '{text}': "
-            + (f"did you mean '{hint}'?" if hint else "'distort list' shows what there is")
-        )
-    kind = codecs.load(name)
-    return kind(_value(kind, number), _options(kind, text, options))
+def _registered(text: grammar.StepName) -> grammar.StepName:
+    """``text`` when there is such a step; also when only its value is no number. Raises DistortionError."""
+    known = codecs.names()
+    if text.name in known:
+        return text
+    name, dash, value = text.name.partition("-")
+    if dash and text.value is None and name in known:
+        return grammar.StepName(name, value, text.words)
+    near = difflib.get_close_matches(name, [*known, *PRESETS], n=1, cutoff=0.5)
+    if not near:
+        raise DistortionError(f"unknown distortion '{text}': 'distort list' shows what there is")
+    hint = near[0] if near[0] in PRESETS else grammar.StepName(near[0], text.value, text.words)
+    raise DistortionError(f"unknown distortion '{text}': did you mean '{hint}'?")
 
 
-def _value(kind: type[Step], number: str) -> float:
+def _value(kind: type[Step], number: str | None) -> float:
     limits = f"{kind.low}..{kind.high}"
+    if not number:
+        raise DistortionError(
+            f"{kind.name} needs its {kind.parameter} ({limits}) after a dash, as in '{kind.example}'"
+        )
     try:
         value = float(number)
     except ValueError:
-        raise DistortionError(
-            f"{kind.name} needs its {kind.parameter} ({limits}) after a dash, as in '{kind.example}'"
-        ) from None
+        value = float("nan")
     if not kind.low <= value <= kind.high:
         raise DistortionError(f"{kind.name} {kind.parameter} must be {limits}, got {number}")
     if value == int(value):
@@ -130,12 +179,12 @@ def _value(kind: type[Step], number: str) -> float:
     return value
 
 
-def _options(kind: type[Step], text: str, options: list[str]) -> tuple[str, ...]:
-    for option in options:
+def _options(kind: type[Step], text: grammar.StepName) -> tuple[str, ...]:
+    for option in text.words:
         if option not in kind.options:
             known = ", ".join(f":{o}" for o in kind.options) or "none"
             raise DistortionError(f"unknown option ':{option}' in '{text}'; {kind.name} has {known}")
-    clashing = [option for option in options if option in kind.exclusive]
+    clashing = [option for option in text.words if option in kind.exclusive]
     if len(set(clashing)) > 1:
         raise DistortionError(f"'{text}': choose one of {', '.join(f':{o}' for o in clashing)}")
-    return tuple(option for option in kind.options if option in options)
+    return tuple(option for option in kind.options if option in text.words)

@@ -84,9 +84,9 @@ def execute(
     any_version: bool = False,
 ) -> Summary:
     """Run every unfinished shard of this part. Raises OSError when the storage fails."""
-    job = Job(dataset.storage.absolute, tuple(d.name for d in distortions), source_root, any_version)
+    job = Job(dataset.storage.absolute, tuple(d.spec for d in distortions), source_root, any_version)
     mine = range(part[0] - 1, dataset.plan.shards, part[1])
-    todo = unfinished(dataset, job.distortions, mine, only_add=source_root is None)
+    todo = unfinished(dataset, [d.name for d in distortions], mine, only_add=source_root is None)
     summary = Summary(skipped=len(mine) - len(todo), pictures=_pictures(dataset.plan, mine))
     progress = ShardProgress(len(todo), _pictures(dataset.plan, todo))
     events = start(functools.partial(run_shard, job), todo)

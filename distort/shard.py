@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from distort import columns, crops, pictures, sources
-from distort.codecs import decode
+from distort.codecs import decoder
 from distort.codecs.lossless import LOSSLESS
 from distort.columns import CLEAN
 from distort.distortion import Distortion, DistortionError, generator
@@ -34,7 +34,7 @@ class Job:
     """What a worker has to know; small, and the same on every machine."""
 
     dataset: str
-    distortions: tuple[str, ...]
+    distortions: tuple[str, ...]  #: their specs, see ``Distortion.spec``
     source_root: str | None = None  #: None: only add columns, from the stored clean crops
     any_version: bool = False  #: also with other library versions than the columns were begun with
 
@@ -55,7 +55,7 @@ def _open(job: Job) -> tuple[Dataset, list[Distortion]]:
     return dataset, columns.check(dataset, job.distortions, job.any_version)
 
 
-def _missing(dataset: Dataset, distortions: tuple[str, ...], shard: int) -> list[str]:
+def _missing(dataset: Dataset, distortions: list[str], shard: int) -> list[str]:
     """Columns whose ``shard`` is not committed. Without a clean shard, all of them have to be made."""
     names = [CLEAN, *distortions]
     missing = [name for name in names if not dataset.is_committed(name, shard)]
@@ -70,7 +70,7 @@ def run_shard(job: Job, shard: int, report: Report) -> None:
     both commit the same bytes.
     """
     dataset, distortions = _open(job)
-    missing = _missing(dataset, job.distortions, shard)
+    missing = _missing(dataset, [d.name for d in distortions], shard)
     if not missing:
         return
     store = LOSSLESS[dataset.plan.settings["clean"]]
@@ -143,10 +143,11 @@ def _read(root: str, row: dict) -> bytes:
 def _stored(dataset: Dataset, shard: int, report: Report) -> Iterator[Sample]:
     """Clean crops that the dataset has already."""
     rows = dataset.parquet(CLEAN, shard, ["source"])[0]["source"].to_pylist()
+    decode = decoder(dataset.column(CLEAN))
     for done, ((key, label, entry), source) in enumerate(
         zip(dataset.read(CLEAN, shards=[shard]), rows, strict=True), 1
     ):
-        clean = decode(entry.data, entry.extension)
+        clean = decode(entry.data)
         clean.flags.writeable = False
         yield Sample(key, label, source, clean)
         if done % dataset.plan.crops == 0:

@@ -62,7 +62,7 @@ def picture(dataset: Dataset, column: str, shard: int, row: dict) -> np.ndarray:
     at = reader.rows(shard).keys.index(row["key"])
     (data,) = reader.read(shard, at, at + 1)
     try:
-        return codecs.decode(data, dataset.column(column)["extension"])
+        return codecs.decode(data, dataset.column(column))
     except ValueError as error:
         raise ValueError(
             f"{dataset.storage.url}: column '{column}', shard {shard:06d}, key '{row['key']}': {error}; "

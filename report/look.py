@@ -14,22 +14,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from distort import codecs
+from distort.codecs import Step
+from report import names
+
+CLEAN = "clean"
 INK, MUTED, GRID, PAPER = "#1b1b1b", "#5c5c5c", "#d9d9d9", "#fdfdfd"
 
-#: codec -> (colour on paper, colour on a dark page, marker). All have a contrast of at least 3:1 to their page.
-CODECS = {
-    "clean": (INK, "#e8e8e8", "*"),
-    "jpeg": ("#0072b2", "#4aa8e0", "o"),
-    "j2k": ("#c44e00", "#f08a4b", "s"),
-    "bpg": ("#007f5f", "#35b893", "^"),
-    "hevc": ("#4d7c0f", "#98c04a", "v"),
-    "webp": ("#9a6a00", "#dba63a", "D"),
-    "avif": ("#b0478f", "#dd86c0", "P"),
-    "jxl": ("#6a4fb3", "#a893ea", "X"),
-    "noise": ("#6b6b6a", "#a9a9a8", "<"),
-    "blur": ("#7a5c3e", "#bf9c78", ">"),
-}
-OTHER = ("#00808c", "#4fbcc7", "h")  #: codecs of other packages
+CLEAN_MARKER = "*"
+OTHER = Step.colour  #: of codecs that are not installed here, or say none
 #: What the page turns into its own colours; see ``themed`` in report/page.py.
 THEME = {INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--paper"}
 
@@ -65,11 +58,18 @@ RC = {
 
 
 def colour(codec: str) -> str:
-    return CODECS.get(codec, OTHER)[0]
+    """The colour on paper, "#rrggbb"."""
+    return INK if codec == CLEAN else names.kind(codec).colour[0]
 
 
 def marker(codec: str) -> str:
-    return CODECS.get(codec, OTHER)[2]
+    """The marker's name in matplotlib."""
+    return CLEAN_MARKER if codec == CLEAN else names.kind(codec).marker
+
+
+def colours() -> dict[str, tuple[str, str]]:
+    """Codec -> its colours on paper and on a dark page; "other" for codecs that are not installed here."""
+    return {codec: names.kind(codec).colour for codec in codecs.names()} | {"other": OTHER}
 
 
 def panels(count: int, shared: bool = True) -> tuple[Figure, list[Axes]]:

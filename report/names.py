@@ -1,34 +1,18 @@
 """What a column's name says: which curve it belongs to, and where on it.
 
 ``jpeg-10`` is quality 10 of the series JPEG, ``jpeg-10:444`` of the series JPEG :444, and ``noise-20+jpeg-10``
-of the series noise-20 + JPEG. Names are read as text, so a column made with a codec that is not installed here
-still has its place.
+of the series noise-20 + JPEG. Names are read as text (``distort.grammar``), and what tables and figures say of a
+codec comes from its class, so a codec of another package looks like our own. A column whose codec is not installed
+here still has its place, under the codec's plain name.
 """
 
 from __future__ import annotations
 
 import functools
-import re
 from dataclasses import dataclass
 
-from distort import codecs
-from distort.codecs import Filter
-
-#: Names as papers print them; any other codec is called by its own name.
-TITLES = {
-    "jpeg": "JPEG",
-    "j2k": "JPEG 2000",
-    "bpg": "BPG",
-    "hevc": "HEVC",
-    "webp": "WebP",
-    "avif": "AVIF",
-    "jxl": "JPEG XL",
-    "noise": "noise",
-    "blur": "blur",
-}
-#: The order of curves and rows: the paper's codecs, then the newer ones, then what has no bitstream.
-ORDER = ["clean", *TITLES]
-STEP = re.compile(r"(?P<name>.+?)-(?P<value>\d+(?:\.\d+)?)(?P<options>(?::[^:]+)*)$")
+from distort import codecs, grammar
+from distort.codecs import Codec, Filter, Step
 
 
 @dataclass(frozen=True)
@@ -44,50 +28,41 @@ class Place:
 @functools.cache
 def place(distortion: str) -> Place:
     """The place of a column name. The last codec of a chain varies; without one, the last filter does."""
-    steps = distortion.split("+")
-    matches = [STEP.match(step) for step in steps]
-    known = [i for i, match in enumerate(matches) if match]
-    if not known:
+    steps = grammar.split(distortion)
+    valued = [i for i, step in enumerate(steps) if step.value is not None]
+    if not valued:
         return Place(distortion, distortion, None, len(steps) > 1)
-    coded = [i for i in known if not is_filter(matches[i]["name"])]
-    varying = (coded or known)[-1]
-    match = matches[varying]
-    title = TITLES.get(match["name"], match["name"]) + (f" {match['options']}" if match["options"] else "")
-    series = " + ".join([*steps[:varying], title, *steps[varying + 1 :]])
-    return Place(series, match["name"], float(match["value"]), len(steps) > 1)
+    coded = [i for i in valued if not issubclass(kind(steps[i].name), Filter)]
+    varying = (coded or valued)[-1]
+    step = steps[varying]
+    words = "".join(f"{grammar.OPTION}{word}" for word in step.words)
+    title = f"{kind(step.name).title} {words}".rstrip()
+    series = " + ".join([*map(str, steps[:varying]), title, *map(str, steps[varying + 1 :])])
+    return Place(series, step.name, float(step.value), len(steps) > 1)
 
 
 @functools.cache
-def is_filter(codec: str) -> bool:
-    """Whether a step has no bitstream. A codec that is not installed counts as a codec."""
+def kind(codec: str) -> type[Step]:
+    """The class registered as ``codec``; one with its name and the defaults when it is not installed here."""
     try:
-        return issubclass(codecs.load(codec), Filter)
-    except (KeyError, ImportError):
-        return False
-
-
-@functools.cache
-def parameter(codec: str) -> str:
-    """What the number after the dash is: quality, compression ratio, QP, sigma."""
-    try:
-        return codecs.load(codec).parameter
-    except (KeyError, ImportError):
-        return "value"
+        return codecs.load(codec)
+    except (KeyError, ImportError, OSError):
+        return type("NotInstalled", (Codec,), {"name": codec, "parameter": "value"})
 
 
 def axis(codec: str) -> str:
     """The label of an axis that shows the number after the dash, with its unit."""
-    units = {"noise": " (grey levels)", "blur": " (pixels)", "j2k": " (higher distorts more)"}
-    return parameter(codec) + units.get(codec, "")
+    step = kind(codec)
+    return f"{step.parameter} ({step.unit})" if step.unit else str(step.parameter)
 
 
 def order(distortion: str) -> tuple:
-    """Sort key of rows: codec by codec as in ``ORDER``, chains last, the least distorting value first."""
+    """Sort key of rows: clean, codec by codec as registered, then chains; the least distorting value first."""
     spot = place(distortion)
-    known = ORDER.index(spot.codec) if spot.codec in ORDER else len(ORDER)
+    known = ["clean", *codecs.names()]
+    rank = known.index(spot.codec) if spot.codec in known else len(known)
     value = spot.value or 0.0
-    falling = parameter(spot.codec) == "quality"  # 75 distorts less than 10; a ratio, a QP or a sigma the reverse
-    return (spot.chained, known, spot.codec, spot.series, -value if falling else value)
+    return (spot.chained, rank, spot.codec, spot.series, -value if kind(spot.codec).higher_is_better else value)
 
 
 def by(rows: list[dict], *fields: str) -> dict:

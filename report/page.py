@@ -89,8 +89,7 @@ def inline(figure: Figure, name: str) -> Inline:
 def themed(svg: str) -> str:
     """Replace the colours that mean something by the page's variables, the original being the fallback."""
     variables = dict(look.THEME)
-    variables |= {light: f"--c-{codec}" for codec, (light, _, _) in look.CODECS.items() if codec != "clean"}
-    variables[look.OTHER[0]] = "--c-other"
+    variables |= {light: f"--c-{codec}" for codec, (light, _) in reversed(look.colours().items())}
     for colour, variable in variables.items():
         svg = svg.replace(f": {colour}", f": var({variable})")
     return svg
@@ -98,10 +97,7 @@ def themed(svg: str) -> str:
 
 def palette(dark: bool) -> str:
     """The codecs' colours as CSS variables."""
-    codecs = {codec: pair for codec, (*pair, _) in look.CODECS.items() if codec != "clean"} | {
-        "other": look.OTHER[:2]
-    }
-    return "".join(f"--c-{codec}:{colours[dark]};" for codec, colours in codecs.items())
+    return "".join(f"--c-{codec}:{colours[dark]};" for codec, colours in look.colours().items())
 
 
 def sheet(name: str, label: str, remark: str, image: Image.Image) -> Sheet:

@@ -23,14 +23,15 @@ from shards.writer import ERRORS
 
 TEACHERS = "teachers"  #: caches of the training program; what is known of them here is their hashes
 TEACHER = "teacher.json"
-Decoder = Callable[[bytes, str], "object"]
+#: ``decode(data, column)``: the picture in a bitstream; ``column`` is what ``column.json`` says.
+Decoder = Callable[[bytes, dict], "object"]
 Watch = Callable[[int, int], None]
 
 
 def verify(dataset: Dataset, decode: Decoder | None = None, watch: Watch | None = None) -> Iterator[str]:
     """Yield one line per thing that is wrong, each naming its file.
 
-    ``decode(data, extension)`` returns an array of shape (height, width, 3); with it, every bitstream is
+    ``decode(data, column)`` returns an array of shape (height, width, 3); with it, every bitstream is
     decoded and its size compared with the Parquet row. ``watch(done, total)`` is called after every shard of
     every column.
     """
@@ -114,7 +115,10 @@ def _shard(dataset: Dataset, name: str, shard: int, decode: Decoder | None) -> I
     ends = [row["offset"] + row["size"] for row in rows]
     for row, bitstream in zip(rows, cut(data, offsets, ends), strict=True) if decode else ():
         try:
-            height, width, _ = decode(bitstream, dataset.columns[name]["extension"]).shape
+            height, width, _ = decode(bitstream, dataset.columns[name]).shape
+        except DatasetError as error:  # of the column, not of this picture
+            yield f"{tar_name}: {error}"
+            return
         except ValueError as error:
             yield f"{tar_name}: key '{row['key']}': {error}"
             continue

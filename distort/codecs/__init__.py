@@ -1,21 +1,27 @@
-"""The codecs and filters by name, and a decoder for every file extension they write.
+"""The codecs and filters by name, and decoders for the columns they write.
 
-A new one is a subclass of ``Codec`` or ``Filter`` in its own file and one line in ``REGISTRY``;
-other packages add theirs through the entry-point group ``distort.codecs`` (name = module:Class).
-Nothing is imported before it is used: a worker that writes JPEG does not load an HEVC encoder.
+A new one is a subclass of ``Codec`` or ``Filter`` in its own file and one line in ``REGISTRY``; other packages
+announce theirs in the entry-point group ``codecproof.codecs`` (name = module:Class). A codec's module is imported
+when a distortion or a column needs it: a worker that reads JPEG loads no HEVC library.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
+import json
 from importlib.metadata import entry_points
 
 import numpy as np
 
-from distort.codecs.base import Codec, Filter, Step, UnsupportedPicture
+from distort import grammar
+from distort.codecs.base import Codec, Decoder, Filter, Step, UnsupportedPicture
+from shards.errors import DatasetError
 
-__all__ = ["Codec", "Filter", "Step", "UnsupportedPicture", "decode", "load", "names"]
+__all__ = [
+    "Codec", "ColumnDecoder", "Decoder", "Filter", "Step", "UnsupportedPicture",
+    "decode", "decoder", "load", "names",
+]  # fmt: skip
 
 REGISTRY = {
     "jpeg": "distort.codecs.jpeg:Jpeg",
@@ -28,48 +34,145 @@ REGISTRY = {
     "noise": "distort.codecs.noise:Noise",
     "blur": "distort.codecs.blur:Blur",
 }
+GROUPS = ("codecproof.codecs", "distort.codecs")  #: the second is the old name of the first
+LOSSLESS = "lossless "  #: how ``column.json`` calls the step that stores pictures without a bitstream
+
+#: Who decodes a file of which only the extension is known. Columns say more, see ``decoder``.
+EXTENSIONS = {"jpg": "jpeg", "jp2": "j2k", "png": "lossless png"} | {
+    name: name for name in ("bpg", "hevc", "webp", "avif", "jxl")
+}
 
 
 @functools.cache
 def _registry() -> dict[str, str]:
-    return {entry.name: entry.value for entry in entry_points(group="distort.codecs")} | REGISTRY
+    """Name -> module:Class. Our own come first and cannot be replaced."""
+    found = dict(REGISTRY)
+    for group in GROUPS:
+        for entry in entry_points(group=group):
+            if not grammar.NAME.fullmatch(entry.name):
+                raise ValueError(
+                    f"a package announces a codec as '{entry.name}' ({entry.value}): a name is letters, digits "
+                    "and underscores, with dashes only before a letter"
+                )
+            found.setdefault(entry.name, entry.value)
+    return found
 
 
 def names() -> list[str]:
     """All registered names, our own first."""
-    return list(REGISTRY) + [name for name in _registry() if name not in REGISTRY]
+    return list(_registry())
 
 
 @functools.cache
 def load(name: str) -> type[Step]:
-    """The class registered as ``name``. Raises KeyError when there is none."""
+    """The class registered as ``name``. Raises KeyError when there is none, ImportError without its library."""
     module, _, attribute = _registry()[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 
-@functools.cache
-def _decoder(extension: str):
-    for name in names():
+class ColumnDecoder:
+    """A decoder whose pictures are checked; every failure is a ValueError that says what could not be decoded."""
+
+    def __init__(self, decoder: Decoder, extension: str):
+        self._decoder, self.extension = decoder, extension
+
+    def __call__(self, data: bytes, out: np.ndarray | None = None) -> np.ndarray:
+        """The uint8 (height, width, 3) picture in a bitstream.
+
+        ``out``: an array to write it into. It is returned when the picture has its shape, otherwise a new array.
+        """
+        try:
+            rgb = self._decoder.decode(data, out)
+        except (ValueError, RuntimeError) as error:
+            if out is not None:  # which may only have the wrong shape
+                return self._into(self(data), out)
+            raise ValueError(f"not a readable .{self.extension} bitstream: {error}") from error
+        return self._into(self._checked(rgb), out)
+
+    def batch(self, batch: list[bytes], out: np.ndarray | None = None) -> list[np.ndarray]:
+        """The pictures of several bitstreams; ``out`` is (len(batch), height, width, 3), used as in a single call.
+
+        When any of them fails they are decoded one by one, so that the error is that of the first bad one.
+        """
+        try:
+            pictures = [self._checked(rgb) for rgb in self._decoder.decode_batch(batch, out)]
+        except (ValueError, RuntimeError):
+            return [self(data, None if out is None else out[i]) for i, data in enumerate(batch)]
+        return [self._into(rgb, None if out is None else out[i]) for i, rgb in enumerate(pictures)]
+
+    def _checked(self, rgb: np.ndarray) -> np.ndarray:
+        if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+            raise ValueError(
+                f"the .{self.extension} bitstream decodes to {rgb.dtype} {rgb.shape}, not to uint8 RGB"
+            )
+        return rgb
+
+    def _into(self, rgb: np.ndarray, out: np.ndarray | None) -> np.ndarray:
+        if out is None or rgb is out or rgb.shape != out.shape:
+            return rgb
+        if not np.may_share_memory(rgb, out):
+            out[...] = rgb
+        return out
+
+
+def decoder(column: str | dict, device: str = "cpu") -> ColumnDecoder:
+    """The decoder for a column: by the contents of its ``column.json``, or by a file extension alone.
+
+    An extension is not enough for a codec whose decoder needs settings. ``device``: where a model runs.
+    Raises DatasetError when the codec is not installed, or not with the model that the settings name.
+    """
+    if isinstance(column, str):
+        return ColumnDecoder(_by_extension(column), column)
+    extension = column["extension"]
+    steps = column.get("steps")
+    try:
+        made = _by_name(steps[-1]["name"], steps[-1]["settings"], device) if steps else _by_extension(extension)
+    except ValueError as error:
+        raise DatasetError(f"column '{column.get('column', extension)}': {error}") from error
+    return ColumnDecoder(made, extension)
+
+
+def _by_name(name: str, settings: dict, device: str) -> Decoder:
+    if name.startswith(LOSSLESS):
+        from distort.codecs import lossless
+
+        store = lossless.LOSSLESS.get(name.removeprefix(LOSSLESS))
+        if store is None:
+            raise ValueError(f"there is no {name} store here; there are {', '.join(lossless.LOSSLESS)}")
+        return Decoder(store.decode, into=True)
+    try:
+        step = load(name)
+    except KeyError:
+        raise ValueError(
+            f"the codec '{name}' is not installed here: install the package that announces it in the entry-point "
+            f"group {GROUPS[0]}"
+        ) from None
+    except ImportError as error:
+        raise ValueError(f"the codec '{name}' cannot be loaded here: {error}") from error
+    if not issubclass(step, Codec):
+        raise ValueError(f"'{name}' has no bitstream to decode")
+    return step.decoder(settings, device)
+
+
+def _by_extension(extension: str) -> Decoder:
+    if extension in EXTENSIONS:
+        return _by_name(EXTENSIONS[extension], {}, "cpu")
+    for name in names()[len(REGISTRY) :]:
         step = load(name)
         if issubclass(step, Codec) and step.extension == extension:
-            return step.decode
-    from distort.codecs.lossless import LOSSLESS
-
-    for store in LOSSLESS.values():
-        if store.extension == extension:
-            return store.decode
+            return Decoder(step.decode, step.decodes_into)
     raise ValueError(f"no codec here decodes .{extension} files")
 
 
-def decode(data: bytes, extension: str) -> np.ndarray:
-    """The uint8 (height, width, 3) picture in a bitstream of a column with this file extension.
+_decoder_of = functools.cache(lambda described: decoder(json.loads(described)))
 
-    Raises ValueError when the bytes are not a picture of that format.
+
+def decode(data: bytes, column: str | dict) -> np.ndarray:
+    """The uint8 (height, width, 3) picture in a bitstream; ``column`` as for ``decoder``.
+
+    Raises ValueError when the bytes are not a picture of that format. For many pictures, keep a ``decoder``.
     """
-    try:
-        rgb = _decoder(extension)(data)
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(f"not a readable .{extension} bitstream: {error}") from error
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
-        raise ValueError(f"the .{extension} bitstream decodes to {rgb.dtype} {rgb.shape}, not to uint8 RGB")
-    return rgb
+    if not isinstance(column, str):
+        steps = column.get("steps") or []
+        column = {"column": column.get("column"), "extension": column["extension"], "steps": steps[-1:]}
+    return _decoder_of(json.dumps(column))(data)

@@ -16,6 +16,10 @@ class Avif(Codec):
     low, high = 0, 100
     meaning = "libavif quality; aom, speed 6, 4:2:0, full range"
     example = "avif-30"
+    title = "AVIF"
+    colour = ("#b0478f", "#dd86c0")
+    marker = "P"
+    decodes_into = True
 
     def settings(self):
         return {
@@ -32,8 +36,8 @@ class Avif(Codec):
         return pillow.save(rgb, "AVIF", **self.settings())
 
     @staticmethod
-    def decode(data):
-        return imagecodecs.avif_decode(data, numthreads=1)
+    def decode(data, out=None):
+        return imagecodecs.avif_decode(data, numthreads=1, out=out)
 
     def versions(self):
         return pillow.versions("avif") | {"decoder": imagecodecs.avif_version()}

@@ -1,4 +1,4 @@
-"""What a codec and a filter are, and nothing about any of them.
+"""What codecs and filters are; nothing here is about a particular one.
 
 A **codec** turns a picture into a bitstream and back; its rate is the length of the bitstream.
 A **filter** (noise, blur) turns a picture into a picture and has no rate.
@@ -9,41 +9,12 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, TypeVar
 
 import numpy as np
 
 T = TypeVar("T")
-
-
-class Step(ABC):
-    """One named, parametrised operation on a picture: ``NAME-VALUE[:OPTION…]``.
-
-    A subclass states the class variables below and is listed in ``distort.codecs.REGISTRY``.
-    """
-
-    name: ClassVar[str]
-    parameter: ClassVar[str]  #: what VALUE is, as an error message names it: "quality", "QP", "sigma"
-    low: ClassVar[float]
-    high: ClassVar[float]
-    integer: ClassVar[bool] = True
-    meaning: ClassVar[str]  #: one line for ``distort list``
-    example: ClassVar[str]
-    options: ClassVar[dict[str, str]] = {}  #: option -> what it does
-    exclusive: ClassVar[tuple[str, ...]] = ()  #: options that shut each other out
-
-    def __init__(self, value: float, options: tuple[str, ...] = ()):
-        self.value = value
-        self.chosen = options
-
-    @abstractmethod
-    def settings(self) -> dict:
-        """Everything that decides the output besides the picture, as plain JSON."""
-
-    @abstractmethod
-    def versions(self) -> dict[str, str]:
-        """The libraries whose version may change the output."""
 
 
 class UnsupportedPicture(ValueError):
@@ -53,12 +24,89 @@ class UnsupportedPicture(ValueError):
     """
 
 
+class Step(ABC):
+    """One named operation on a picture: ``NAME-VALUE[:OPTION…]``, or ``NAME:FILE`` for one that takes a file.
+
+    A subclass states the class variables below and is listed in ``distort.codecs.REGISTRY`` or, by another
+    package, in the entry-point group ``codecproof.codecs``. Help, errors, tables and figures all come from them.
+    """
+
+    name: ClassVar[str]  #: as registered; letters, digits and underscores, dashes only before a letter
+    parameter: ClassVar[str | None]  #: what VALUE is: "quality", "QP", "sigma"; None when there is no VALUE
+    low: ClassVar[float]
+    high: ClassVar[float]
+    integer: ClassVar[bool] = True  #: VALUE is a whole number
+    meaning: ClassVar[str]  #: one line for ``distort list``
+    example: ClassVar[str]
+    options: ClassVar[dict[str, str]] = {}  #: option -> what it does
+    exclusive: ClassVar[tuple[str, ...]] = ()  #: options that exclude each other
+    file: ClassVar[str | None] = None  #: what FILE is ("weights"); None when the step takes no file
+
+    title: ClassVar[str] = ""  #: as tables and figures print it; the name when empty
+    unit: ClassVar[str] = ""  #: of VALUE, for an axis: "grey levels", "pixels"
+    symbol: ClassVar[str] = ""  #: short form of ``parameter`` for tables: "σ"; the parameter when empty
+    higher_is_better: ClassVar[bool] = True  #: whether a higher VALUE distorts less
+    log_scale: ClassVar[bool] = False  #: whether an axis of VALUE is logarithmic
+    colour: ClassVar[tuple[str, str]] = ("#00808c", "#4fbcc7")  #: "#rrggbb" on a light page and on a dark one
+    marker: ClassVar[str] = "h"  #: of points in figures, as matplotlib names it
+
+    def __init_subclass__(cls, **arguments: object) -> None:
+        super().__init_subclass__(**arguments)
+        if "name" in vars(cls) and "title" not in vars(cls):
+            cls.title = cls.name
+
+    def __init__(self, value: float | None = None, options: tuple[str, ...] = (), file: str | None = None):
+        self.value = value
+        self.chosen = options
+        self.path = file
+
+    @abstractmethod
+    def settings(self) -> dict:
+        """Everything besides the picture that decides the output, as plain JSON: a model by its sha256."""
+
+    @abstractmethod
+    def versions(self) -> dict[str, str]:
+        """The libraries whose version may change the output."""
+
+
+class Decoder:
+    """Bitstreams of one column to pictures. Codecs without a model wrap a function; one with a model subclasses.
+
+    ``into`` says that the function takes ``out=``, an array to write the picture into.
+    """
+
+    def __init__(self, function: Callable[..., np.ndarray], into: bool = False):
+        self.function, self.into = function, into
+
+    def decode(self, data: bytes, out: np.ndarray | None = None) -> np.ndarray:
+        """The uint8 (height, width, 3) picture in ``data``; may be written into ``out`` where that fits.
+
+        Raises ValueError (or RuntimeError) when the bytes are not a picture of this codec.
+        """
+        return self.function(data, out=out) if self.into else self.function(data)
+
+    def decode_batch(self, batch: Sequence[bytes], out: np.ndarray | None = None) -> Sequence[np.ndarray]:
+        """The pictures of several bitstreams, the same that ``decode`` gives for each.
+
+        ``out``: uint8 (len(batch), height, width, 3) to write into where that fits. Override it when a model is
+        faster on a batch.
+        """
+        return [self.decode(data, None if out is None else out[i]) for i, data in enumerate(batch)]
+
+
 class Codec(Step):
+    """A step with a bitstream.
+
+    ``decode`` is enough for a codec whose bitstream says everything that decoding needs; one that needs its
+    settings (a model, say) overrides ``decoder`` instead.
+    """
+
     extension: ClassVar[str]  #: file extension of the bitstream, without the dot
     max_side: ClassVar[int | None] = None  #: the longest side in pixels that the format or its library takes
+    decodes_into: ClassVar[bool] = False  #: ``decode`` takes ``out=``
 
     def check_size(self, width: int, height: int) -> None:
-        """Raises UnsupportedPicture when a picture of this size cannot be encoded; ``encode`` relies on it."""
+        """Raises UnsupportedPicture when a picture of this size cannot be encoded; called before ``encode``."""
         if self.max_side is not None and max(width, height) > self.max_side:
             raise UnsupportedPicture(
                 f"{self.name} takes sides of at most {self.max_side} pixels, the picture is {width}x{height}"
@@ -69,12 +117,28 @@ class Codec(Step):
         """The bitstream of a uint8 (height, width, 3) picture: a complete file of this format."""
 
     @staticmethod
-    @abstractmethod
     def decode(data: bytes) -> np.ndarray:
         """The uint8 (height, width, 3) picture in ``data``. Raises ValueError when it is not one."""
+        raise ValueError("this codec decodes with the settings of its column only: use distort.codecs.decoder")
+
+    @classmethod
+    def decoder(cls, settings: dict, device: str = "cpu") -> Decoder:
+        """A decoder for bitstreams written with ``settings``, as ``column.json`` holds them.
+
+        ``device`` is where a model runs ("cpu", "cuda:0"); codecs without a model ignore it.
+        Raises ValueError when these settings cannot be decoded here: another model than the installed one, say.
+        """
+        return Decoder(cls.decode, cls.decodes_into)
+
+    @functools.cached_property
+    def own_decoder(self) -> Decoder:
+        """The decoder of this codec's own bitstreams."""
+        return self.decoder(self.settings())
 
 
 class Filter(Step):
+    """A step without a bitstream."""
+
     @abstractmethod
     def apply(self, rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The filtered uint8 picture, same shape. ``rng`` is the only source of randomness."""

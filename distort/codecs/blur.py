@@ -17,6 +17,11 @@ class Blur(Filter):
     integer = False
     meaning = "standard deviation in pixels; window radius ceil(4 sigma), edges mirrored"
     example = "blur-1"
+    unit = "pixels"
+    symbol = "σ"
+    higher_is_better = False
+    colour = ("#7a5c3e", "#bf9c78")
+    marker = ">"
 
     def settings(self):
         return {"sigma": self.value, "radius": math.ceil(4 * self.value), "mode": "mirror"}

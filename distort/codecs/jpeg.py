@@ -22,6 +22,10 @@ class Jpeg(Codec):
         "optimize": "optimal Huffman tables: fewer bytes, same pixels",
     }
     exclusive = ("444", "422")
+    title = "JPEG"
+    colour = ("#0072b2", "#4aa8e0")
+    marker = "o"
+    decodes_into = True
 
     def settings(self):
         subsampling = next((f"4:{o[1]}:{o[2]}" for o in self.chosen if o in self.exclusive), "4:2:0")
@@ -31,8 +35,8 @@ class Jpeg(Codec):
         return pillow.save(rgb, "JPEG", **self.settings())
 
     @staticmethod
-    def decode(data):
-        return imagecodecs.jpeg8_decode(data, outcolorspace="RGB")
+    def decode(data, out=None):
+        return imagecodecs.jpeg8_decode(data, outcolorspace="RGB", out=out)
 
     def versions(self):
         return pillow.versions("libjpeg_turbo") | {"decoder": imagecodecs.jpeg8_version()}

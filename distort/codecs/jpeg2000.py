@@ -17,6 +17,14 @@ class Jpeg2000(Codec):
     meaning = "compression ratio: raw size / file size; reversible 5/3 wavelet, one truncated layer"
     example = "j2k-75"
     options = {"irreversible": "9/7 wavelet and YCbCr (ICT) instead of 5/3 and RCT"}
+    title = "JPEG 2000"
+    unit = "raw size : file size"
+    symbol = "ratio"
+    higher_is_better = False
+    log_scale = True
+    colour = ("#c44e00", "#f08a4b")
+    marker = "s"
+    decodes_into = True
 
     def settings(self):
         return {
@@ -29,8 +37,8 @@ class Jpeg2000(Codec):
         return pillow.save(rgb, "JPEG2000", **self.settings())
 
     @staticmethod
-    def decode(data):
-        return imagecodecs.jpeg2k_decode(data, numthreads=1)
+    def decode(data, out=None):
+        return imagecodecs.jpeg2k_decode(data, numthreads=1, out=out)
 
     def versions(self):
         return pillow.versions("jpg_2000") | {"decoder": imagecodecs.jpeg2k_version()}

@@ -26,6 +26,10 @@ class JpegXL(Codec):
     low, high = 1, 100
     meaning = "libjxl quality, as cjxl's -q; effort 7; 100 is lossless"
     example = "jxl-40"
+    title = "JPEG XL"
+    colour = ("#6a4fb3", "#a893ea")
+    marker = "X"
+    decodes_into = True
 
     def settings(self):
         distance = distance_of(self.value)
@@ -35,8 +39,8 @@ class JpegXL(Codec):
         return imagecodecs.jpegxl_encode(rgb, numthreads=1, **self.settings())
 
     @staticmethod
-    def decode(data):
-        return imagecodecs.jpegxl_decode(data, numthreads=1)
+    def decode(data, out=None):
+        return imagecodecs.jpegxl_decode(data, numthreads=1, out=out)
 
     def versions(self):
         return {"imagecodecs": imagecodecs.__version__, "libjxl": imagecodecs.jpegxl_version()}

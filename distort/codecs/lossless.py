@@ -13,14 +13,15 @@ import numpy as np
 
 from distort.codecs import pillow
 from distort.codecs.base import UnsupportedPicture
-from distort.codecs.webp import WebP
+
+WEBP_SIDE = 16383  #: pixels, the longest side of a WebP picture
 
 
 @dataclass(frozen=True)
 class Lossless:
     extension: str
     encode: Callable[[np.ndarray], bytes]  #: raises UnsupportedPicture for a picture that the format cannot hold
-    decode: Callable[[bytes], np.ndarray]
+    decode: Callable[..., np.ndarray]  #: takes ``out=``, an array to write into
     settings: dict
     versions: Callable[[], dict[str, str]]
 
@@ -28,9 +29,9 @@ class Lossless:
 def _webp(**settings) -> Lossless:
     def encode(rgb: np.ndarray) -> bytes:
         height, width, _ = rgb.shape
-        if max(height, width) > WebP.max_side:
+        if max(height, width) > WEBP_SIDE:
             raise UnsupportedPicture(
-                f"lossless webp takes sides of at most {WebP.max_side} pixels, the picture is {width}x{height}; "
+                f"lossless webp takes sides of at most {WEBP_SIDE} pixels, the picture is {width}x{height}; "
                 "--clean png takes larger ones"
             )
         return pillow.save(rgb, "WEBP", **settings)
@@ -38,7 +39,7 @@ def _webp(**settings) -> Lossless:
     return Lossless(
         "webp",
         encode,
-        WebP.decode,
+        imagecodecs.webp_decode,
         settings,
         lambda: pillow.versions("webp"),
     )
@@ -58,7 +59,7 @@ def _jxl(**settings) -> Lossless:
     return Lossless(
         "jxl",
         lambda rgb: imagecodecs.jpegxl_encode(rgb, numthreads=1, **settings),
-        lambda data: imagecodecs.jpegxl_decode(data, numthreads=1),
+        lambda data, out=None: imagecodecs.jpegxl_decode(data, numthreads=1, out=out),
         settings,
         lambda: {"imagecodecs": imagecodecs.__version__, "libjxl": imagecodecs.jpegxl_version()},
     )

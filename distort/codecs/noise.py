@@ -14,6 +14,11 @@ class Noise(Filter):
     integer = False
     meaning = "standard deviation in grey levels; drawn per pixel and channel, rounded, clipped"
     example = "noise-20"
+    unit = "grey levels"
+    symbol = "σ"
+    higher_is_better = False
+    colour = ("#6b6b6a", "#a9a9a8")
+    marker = "<"
 
     def settings(self):
         return {"sigma": self.value, "generator": type(np.random.default_rng().bit_generator).__name__}

@@ -16,6 +16,10 @@ class WebP(Codec):
     low, high = 0, 100
     meaning = "libwebp quality; 4:2:0, method 4"
     example = "webp-20"
+    title = "WebP"
+    colour = ("#9a6a00", "#dba63a")
+    marker = "D"
+    decodes_into = True
 
     def settings(self):
         return {"quality": self.value, "method": 4}
@@ -24,8 +28,8 @@ class WebP(Codec):
         return pillow.save(rgb, "WEBP", **self.settings())
 
     @staticmethod
-    def decode(data):
-        return imagecodecs.webp_decode(data)
+    def decode(data, out=None):
+        return imagecodecs.webp_decode(data, out=out)
 
     def versions(self):
         return pillow.versions("webp") | {"decoder": imagecodecs.webp_version()}

@@ -140,13 +140,13 @@ def quality_accuracy(table: pa.Table) -> Figure:
     figure, axes = look.panels(len(groups), shared=False)
     axes[0].set_ylim(limits(rows))
     for ax, ((dataset, name), part) in zip(axes, groups.items(), strict=True):
-        parameter = names.parameter(part[0]["codec"])
+        kind = names.kind(part[0]["codec"])
         ax.set(xlabel=names.axis(part[0]["codec"]), ylabel=TOP1, title=name + (f" · {dataset}" if several else ""))
-        if parameter == "compression ratio":
+        if kind.log_scale:
             look.log_axis(ax.xaxis, [row["value"] for row in part])
             ax.set_xticks(sorted({row["value"] for row in part}))
         else:
-            ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=parameter in ("quality", "QP")))
+            ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=kind.integer))
         lines = []
         for method, members in by(part, "method").items():
             members = sorted(members, key=lambda row: row["value"])

@@ -82,9 +82,8 @@ def _columns(contents: Contents, records: list[dict]) -> list[Column]:
 def _quality(row: dict) -> str:
     if row["value"] is None:
         return ""
-    short = {"compression ratio": "ratio", "sigma": "σ"}
-    parameter = names.parameter(row["codec"])
-    return f"{short.get(parameter, parameter)} {row['value']:g}"
+    kind = names.kind(row["codec"])
+    return f"{kind.symbol or kind.parameter} {row['value']:g}"
 
 
 def _psnr(row: dict) -> Text:

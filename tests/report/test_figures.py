@@ -3,7 +3,8 @@ import math
 import matplotlib as mpl
 import pytest
 
-from report import look
+from distort import codecs
+from report import look, names
 from report.figures import FIGURES, NothingToShow
 
 SPECS = {spec.name: spec for spec in FIGURES}
@@ -100,7 +101,8 @@ def luminance(colour):
 
 
 def test_every_codec_has_its_own_colour_and_marker_with_a_contrast_of_3_to_1_on_both_pages():
-    styles = [*look.CODECS.values(), look.OTHER]
+    kinds = [names.kind(codec) for codec in [*codecs.REGISTRY, "not-installed"]]
+    styles = [(*kind.colour, kind.marker) for kind in kinds] + [(look.INK, "#e8e8e8", look.CLEAN_MARKER)]
     for column in zip(*styles, strict=True):
         assert len(set(column)) == len(styles)
     for light, dark, _ in styles:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from distort.codecs import decode
+from distort.codecs import ColumnDecoder, decoder
 from shards.access import ColumnReader, Files, same_rows
 from shards.dataset import Dataset
 from shards.errors import DatasetError
@@ -68,6 +68,7 @@ class Reader:
         files = Files(dataset.storage, source.cache)
         self.url = source.url
         self.columns = [ColumnReader(dataset, name, files) for name in source.columns]
+        self.decoders = [decoder(dataset.column(name)) for name in source.columns]
         self.teacher = None if source.teacher is None else CachedTeacher(dataset, source.teacher, files)
 
     def samples(self, run: Run) -> Iterator[Sample]:
@@ -99,23 +100,40 @@ class Reader:
         )
 
     def _decode(self, column: ColumnReader, index: int, samples: Sequence[Sample]) -> Tensor:
-        pictures = None
-        for i, sample in enumerate(samples):
-            where = f"{self.url}: column '{column.name}', shard {sample.run.shard:06d}, key '{sample.key}'"
-            try:
-                rgb = decode(sample.bitstreams[index], column.extension)
-            except ValueError as error:
-                raise DatasetError(f"{where}: {error}; 'shards verify --decode' finds all such") from None
-            if pictures is None:
-                pictures = _empty((len(samples), *rgb.shape))
-                array = pictures.numpy()
-            if rgb.shape != array.shape[1:]:
+        """uint8 (len(samples), height, width, 3), decoded in place."""
+        decode = self.decoders[index]
+        bitstreams = [sample.bitstreams[index] for sample in samples]
+        try:
+            first = decode(bitstreams[0])
+            pictures = _empty((len(samples), *first.shape))
+            array = pictures.numpy()
+            array[0] = first
+            decoded = [first, *decode.batch(bitstreams[1:], array[1:])]
+        except ValueError:
+            self._find_undecodable(column, decode, index, samples)
+            raise
+        for rgb, sample in zip(decoded, samples, strict=True):
+            if rgb.shape != first.shape:
                 raise DatasetError(
-                    f"{where} is {rgb.shape[1]}x{rgb.shape[0]}, others {array.shape[2]}x{array.shape[1]}: "
-                    "a batch needs pictures of one size; distort them with a --crop"
+                    f"{self._where(column, sample)} is {rgb.shape[1]}x{rgb.shape[0]}, others "
+                    f"{first.shape[1]}x{first.shape[0]}: a batch needs pictures of one size; "
+                    "distort them with a --crop"
                 )
-            array[i] = rgb
         return pictures
+
+    def _find_undecodable(
+        self, column: ColumnReader, decode: ColumnDecoder, index: int, samples: Sequence[Sample]
+    ) -> None:
+        for sample in samples:
+            try:
+                decode(sample.bitstreams[index])
+            except ValueError as error:
+                raise DatasetError(
+                    f"{self._where(column, sample)}: {error}; 'shards verify --decode' finds all such"
+                ) from None
+
+    def _where(self, column: ColumnReader, sample: Sample) -> str:
+        return f"{self.url}: column '{column.name}', shard {sample.run.shard:06d}, key '{sample.key}'"
 
 
 def _empty(shape: tuple[int, ...]) -> Tensor:

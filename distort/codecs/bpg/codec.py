@@ -28,6 +28,7 @@ class _Intra(Codec):
 
     parameter = "QP"
     low, high = 0, 51
+    higher_is_better = False
     options = {
         "444": "chroma at full resolution",
         "fast": f"x265's {x265.FAST_PRESET} preset: not the files of bpgenc -m 9, and larger ones",
@@ -74,6 +75,9 @@ class Bpg(_Intra):
     extension = "bpg"
     meaning = "QP, as bpgenc's -q; libx265 with the settings of bpgenc -m 9; YCbCr 4:2:0"
     example = "bpg-41"
+    title = "BPG"
+    colour = ("#007f5f", "#35b893")
+    marker = "^"
 
     def encode(self, rgb):
         height, width, _ = rgb.shape
@@ -116,6 +120,9 @@ class Hevc(_Intra):
     extension = "hevc"
     meaning = "QP, as bpg's: the same picture as a bare HEVC stream, with its parameter sets"
     example = "hevc-41"
+    title = "HEVC"
+    colour = ("#4d7c0f", "#98c04a")
+    marker = "v"
 
     #: What a .bpg header says about the samples, in the VUI (HEVC Table E.3 to E.5).
     signalling = {
