@@ -20,6 +20,7 @@ from train.engine.signals import Stopped
 from train.engine.step import PRECISIONS
 from train.engine.teach import teach
 from train.networks import models
+from train.networks.precision import RESULTS
 from train.settings import Settings
 
 
@@ -45,10 +46,7 @@ READING = together(
                  help="Processes per rank that read and decode; 0: this one."),
     click.option("--cache", type=click.Path(file_okay=False), help="Local folder for copies of remote shards."),
     click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
-    click.option("--tf32/--no-tf32", default=True, show_default=True, help="Of GPUs that have it."),
 )  # fmt: skip
-AMP = click.option("--amp", type=click.Choice(list(PRECISIONS)), default="none", show_default=True,
-                   help="Mixed precision.")  # fmt: skip
 TRAINING = together(
     click.argument("train"),
     click.option("--val", required=True, help="The validation dataset."),
@@ -71,7 +69,10 @@ TRAINING = together(
     click.option("--flip", is_flag=True, help="Mirror half of the samples, clean and distorted alike."),
     click.option("--shuffle", type=click.IntRange(1), default=1000, show_default=True,
                  help="Bitstreams each worker holds to shuffle them."),
-    AMP,
+    click.option("--amp", type=click.Choice(list(PRECISIONS)), default="none", show_default=True,
+                 help="Mixed precision while training and selecting; results are float32."),
+    click.option("--tf32/--no-tf32", default=True, show_default=True,
+                 help="The same, of GPUs that have it. Teachers and results never use it."),
     click.option("--compile", is_flag=True, help="torch.compile the student."),
     click.option("--ema", type=click.FloatRange(0, 1, min_open=True, max_open=True),
                  help="Keep and judge an exponential moving average with this decay, as 0.9999."),
@@ -151,9 +152,7 @@ def _train(objective: str, options: dict) -> None:
         if settings.test_columns != "none":
             data, out = Dataset(settings.val), folder.path / "results.json"
             best = Candidate.of_file(str(folder.path / "best.safetensors"), data)
-            _evaluate(
-                data, settings.test_columns, [best], out, here, settings.workers, settings.amp, settings.cache
-            )
+            _evaluate(data, settings.test_columns, [best], out, here, settings.workers, settings.cache)
         if here.first:
             folder.close(finished=True)
 
@@ -172,33 +171,26 @@ def _train(objective: str, options: dict) -> None:
     is_flag=True,
     help="Answers are the classes that occur in VAL, not all that the network knows: for a subset of ImageNet.",
 )
-@AMP
 @READING
-def evaluate_command(
-    val, checkpoint, arch, weights, columns, out, batch, present_classes, amp, workers, cache, device, tf32
-):
+def evaluate_command(val, checkpoint, arch, weights, columns, out, batch, present_classes, workers, cache, device):
     """Top-1, top-5 and loss on columns of VAL, in one pass over it for all columns and checkpoints."""
     if bool(arch) != bool(weights) or not (arch or checkpoint):
         raise click.UsageError("give --checkpoint FILE, or --arch NAME with --weights, or both")
     with world(device) as here:
-        _precision(tf32)
+        _precision(tf32=False)
         data = Dataset(val)
         if data.plan.classes is None:
             raise ValueError(f"{val} has no labels: nothing to count as right")
         candidates = [Candidate.pretrained(arch, weights, data)] if arch else []
         candidates += [Candidate.of_file(file, data) for file in checkpoint]
-        _evaluate(data, columns, candidates, Path(out), here, workers, amp, cache, batch, present_classes)
+        _evaluate(data, columns, candidates, Path(out), here, workers, cache, batch, present_classes)
 
 
-def _evaluate(
-    data, columns, candidates, out: Path, here: World, workers, amp, cache, batch=64, present=False
-) -> None:
+def _evaluate(data, columns, candidates, out: Path, here: World, workers, cache, batch=64, present=False) -> None:
     names = list(data.columns) if columns == "all" else [name.strip() for name in columns.split(",")]
-    found = evaluate(
-        data, names, candidates, here, batch=batch, workers=workers, amp=amp, cache=cache, present=present
-    )
+    found = evaluate(data, names, candidates, here, batch=batch, workers=workers, cache=cache, present=present)
     if found:
-        results.write(out, *found, evaluation={"classes": "present" if present else "all"})
+        results.write(out, *found, evaluation={"precision": RESULTS, "classes": "present" if present else "all"})
         show(found[1])
 
 
@@ -207,12 +199,12 @@ def _evaluate(
 @NETWORK
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True)
 @READING
-def teach_command(dataset, arch, weights, batch, workers, cache, device, tf32):
+def teach_command(dataset, arch, weights, batch, workers, cache, device):
     """Cache a teacher's log-probabilities of DATASET's clean crops; 'train expert' then reads no clean crop."""
     if weights == "none":
         raise models.ModelError("a teacher needs trained weights: --weights FILE or imagenet")
     with world(device) as here:
-        _precision(tf32)
+        _precision(tf32=False)
         name, made = teach(Dataset(dataset), arch, weights, here, batch=batch, workers=workers, cache=cache)
         if here.first:
             click.echo(f"{dataset}: teacher {name}, {made} shards computed")

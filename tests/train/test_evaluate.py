@@ -175,3 +175,42 @@ def test_answers_can_be_the_classes_of_a_subset_only(cli, weights, make_tiles, m
     found = read_json(tmp_path / "present" / "results.json")["results"][0]["columns"]["jpeg-10"]
     assert found["top1"] == pytest.approx(float((two.argmax(1) == right).float().mean()))
     assert found["loss"] == pytest.approx(float(torch.nn.functional.cross_entropy(two, right)), rel=1e-4)
+
+
+def test_a_training_in_bfloat16_is_judged_in_float32(cli, training, val_set, tmp_path, read_json):
+    """In bfloat16 logits tie, and ties count against the network."""
+    assert cli(*training("finetune", "--amp", "bf16", "--test-columns", "all")).exit_code == 0
+    out = tmp_path / "again.json"
+    best = tmp_path / "run" / "best.safetensors"
+    done = cli("evaluate", val_set, "--checkpoint", best, "--workers", 0, "--out", out)
+    assert done.exit_code == 0, done.output
+    trained, evaluated = read_json(tmp_path / "run" / "results.json"), read_json(out)
+    assert trained["results"][0]["columns"] == evaluated["results"][0]["columns"]
+    assert trained["evaluation"]["precision"] == evaluated["evaluation"]["precision"] == "float32"
+
+
+def test_results_and_teachers_know_neither_autocast_nor_tf32():
+    from train.networks.models import Teacher
+    from train.networks.precision import exact
+
+    device, seen = torch.device("cpu"), []
+
+    class Watching(torch.nn.Module):
+        def forward(self, images):
+            x = torch.ones(2, 3)
+            seen.append((torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32, (x @ x.T).dtype))
+            return x
+
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high")
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            Watching()(None)
+            with exact(device):
+                Watching()(None)
+            Teacher(Watching()).log_probs(torch.zeros(2, 4, 4, 3, dtype=torch.uint8))
+            Watching()(None)
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+    assert seen[0] == seen[3] == ("high", before[1], torch.bfloat16)
+    assert seen[1] == seen[2] == ("highest", False, torch.float32)

@@ -210,6 +210,7 @@ def test_a_flip_mirrors_all_columns_of_a_sample_or_none():
 
 def test_the_moving_average_follows_slowly_and_is_what_is_kept():
     stepper = Stepper(small(1, norm=True), FineTuning("jpeg-10"), CPU, lr=1e-2, ema=0.9)
+    stepper.average.updates = 1000  # warm
     before = {name: value.clone() for name, value in stepper.student.state_dict().items()}
     stepper.step(iter([batch_of()]))
     for name, average in stepper.result.state_dict().items():

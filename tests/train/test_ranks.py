@@ -5,10 +5,13 @@ import csv
 import pyarrow.parquet as pq
 import pytest
 import torch
+import torch.nn.functional as F
 
+from distort.codecs import decode
 from shards.dataset import Dataset
 from train.engine.distributed import World
 from train.engine.evaluate import Candidate, evaluate
+from train.networks import models
 
 
 def test_two_ranks_evaluate_as_one_process_does(cli, start, val_set, weights, tmp_path, read_json):
@@ -49,3 +52,20 @@ def test_more_ranks_than_validation_samples_are_refused(val_source, make_set, we
     candidate = Candidate.pretrained("shufflenet_v2_x0_5", str(weights), data)
     with pytest.raises(ValueError, match="one has 1 samples for 2 ranks: start fewer ranks"):
         evaluate(data, ["clean"], [candidate], two)
+
+
+def test_an_average_on_two_ranks_is_selected_with_the_statistics_that_are_kept(
+    start, training, train_set, state_of, tmp_path
+):
+    """Every rank judges its part of the held-out samples with rank 0's average, running statistics included."""
+    run = start(*training("finetune", "--ema", 0.9, "--workers", 0), ranks=2)
+    _, error = run.communicate(timeout=120)
+    assert run.returncode == 0, error
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        selected = float(list(csv.DictReader(file))[-1]["select_loss"])
+    net = models.load("shufflenet_v2_x0_5", str(tmp_path / "run" / "last.safetensors"), 3).classifier.eval()
+    held_out = list(Dataset(train_set).select("jpeg-10"))[-12:]
+    with torch.no_grad():
+        logits = net(torch.stack([torch.from_numpy(decode(e.data, e.extension).copy()) for *_, e in held_out]))
+        loss = F.cross_entropy(logits, torch.tensor([label for _, label, _ in held_out]))
+    assert selected == pytest.approx(float(loss), rel=1e-4)

@@ -9,6 +9,7 @@ import torch
 
 from shards.dataset import Dataset
 from train.engine import checkpoint
+from train.engine.step import Average
 from train.feed.reading import survey
 from train.networks.models import Classifier
 
@@ -203,7 +204,7 @@ def test_a_shard_that_disappears_in_mid_epoch_is_named(cli, training, copied, tr
     result = cli(*training("finetune", "--epochs", 2, "--shuffle", 1, train=root))
     assert steps
     assert result.exit_code == 1
-    assert "jpeg-10/000001.tar is missing: it was there when the dataset was opened" in result.output
+    assert "jpeg-10/000001.tar is missing; run distort again" in result.output
 
 
 def test_a_new_head_is_for_other_classes(cli, training, make_tiles, make_set, tmp_path):
@@ -217,3 +218,22 @@ def test_a_new_head_is_for_other_classes(cli, training, make_tiles, make_set, tm
     assert "3 classes, the dataset has 4; 'train finetune --new-head'" in refused.output
     done = cli(*training("finetune", *options, "--new-head", train=root, val=root))
     assert done.exit_code == 0, done.output
+
+
+def test_an_average_warms_up():
+    """After t updates with a decay of 0.9999 the average is of the last steps, not of the starting weights."""
+    student = Classifier(torch.nn.Linear(1, 1, bias=False))
+    torch.nn.init.zeros_(student.net.weight)
+    average = Average(student, 0.9999)
+    torch.nn.init.ones_(student.net.weight)
+    values = []
+    for _ in range(100):
+        average.update(student)
+        values.append(float(average.student.net.weight.detach()))
+    assert values[0] == pytest.approx(0.9)  # decay 1/10
+    assert values[1] == pytest.approx(1 - 0.1 * 2 / 11)
+    assert 1 - values[99] < 1e-9
+    average.updates = 10**6
+    torch.nn.init.zeros_(student.net.weight)
+    average.update(student)
+    assert float(average.student.net.weight.detach()) == pytest.approx(0.9999)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +16,12 @@ from shards.dataset import Dataset
 from train.engine.checks import require_classes, require_enough
 from train.engine.distributed import World
 from train.engine.progress import Progress, Waiting
-from train.engine.step import PRECISIONS
 from train.feed import slices
 from train.feed.data import Source, Stream, batches
 from train.feed.reading import Survey, survey
 from train.networks import models
 from train.networks.models import Classifier
+from train.networks.precision import exact
 from train.results import column_result
 
 TOP = 5
@@ -69,9 +68,12 @@ class Answers:
 
 def evaluate(
     dataset: Dataset, columns: Sequence[str], candidates: Sequence[Candidate], world: World, *,
-    batch: int = 64, workers: int = 2, amp: str = "none", cache: str | None = None, present: bool = False,
+    batch: int = 64, workers: int = 2, cache: str | None = None, present: bool = False,
 ) -> tuple[dict, list[dict], list[pa.Table]] | None:  # fmt: skip
-    """Dataset, results and per-sample tables as ``shards.results.write`` takes them; None but on rank 0."""
+    """Dataset, results and per-sample tables as ``shards.results.write`` takes them; None but on rank 0.
+
+    Networks compute in float32 without TF32, whatever they were trained in.
+    """
     found = survey(dataset, columns)
     absent = _absent(dataset, columns[0]) if present else []
     pool = slices.between(found.counts, 0, found.samples)
@@ -79,7 +81,7 @@ def evaluate(
     planned = slices.evaluation(pool, world=world.size, workers=max(workers, 1))[world.rank]
     source = Source(found.url, tuple(columns), cache=cache)
     stream = Stream(source, planned, batch)
-    parts = _answers(stream, candidates, columns, world, workers > 0, amp, found.samples, absent)
+    parts = _answers(stream, candidates, columns, world, workers > 0, found.samples, absent)
     answers = _collect(parts, found, world)
     if answers is None:
         return None
@@ -104,17 +106,15 @@ def _absent(dataset: Dataset, column: str) -> list[int]:
 
 
 @torch.no_grad()
-def _answers(
-    stream, candidates, columns, world: World, processes: bool, amp: str, total: int, absent
-) -> list[tuple]:
+def _answers(stream, candidates, columns, world: World, processes: bool, total: int, absent) -> list[tuple]:
     """Per batch of this rank: keys, labels, places, losses and ranks."""
     nets = [candidate.classifier.to(world.device).eval() for candidate in candidates]
-    dtype, found = PRECISIONS[amp], []
+    found = []
     feed = Waiting(batches(stream, processes=processes, pin=world.device.type == "cuda"))
     bar = Progress("evaluate", total, quiet=not world.first)
     for batch in feed:
         there = batch.to(world.device)
-        with torch.autocast(world.device.type, dtype) if dtype else nullcontext():
+        with exact(world.device):
             logits = torch.stack([torch.stack([net(there.images[name]) for name in columns]) for net in nets])
         logits[..., absent] = -torch.inf  # never an answer
         labels = there.labels.expand(*logits.shape[:2], -1)

@@ -159,6 +159,8 @@ class Training:
         """Judge the student on the selection slice, adapt the learning rate, keep the best."""
         state, start = self.state, time.perf_counter()
         self.world.broadcast(self.stepper.student)
+        if self.stepper.result is not self.stepper.student:
+            self.world.broadcast(self.stepper.result)
         scores = self.select()
         row = {"epoch": state.epoch, "lr": state.plateau.lr, **(measured or {}), **scores}
         row["select_seconds"] = round(time.perf_counter() - start, 1)

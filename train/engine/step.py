@@ -18,6 +18,7 @@ from train.networks.models import Classifier
 from train.protocol import BETAS
 
 PRECISIONS = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+WARM = 10**9  #: updates after which an average is warm; checkpoints of earlier versions count none
 
 
 class Forward(nn.Module):
@@ -33,17 +34,23 @@ class Forward(nn.Module):
 
 
 class Average:
-    """Exponential moving average of weights and running statistics."""
+    """Exponential moving average of weights and running statistics.
+
+    It warms up: the decay of update t is at most t / (t + 9), as in TensorFlow's ``ExponentialMovingAverage`` with
+    ``num_updates``, so that in a short run the starting weights do not dominate.
+    """
 
     def __init__(self, student: Classifier, decay: float):
-        self.decay = decay
+        self.decay, self.updates = decay, 0
         self.student = copy.deepcopy(student).eval().requires_grad_(False)
 
     @torch.no_grad()
     def update(self, student: Classifier) -> None:
+        self.updates += 1
+        decay = min(self.decay, self.updates / (self.updates + 9))
         for mine, new in zip(self.student.state_dict().values(), student.state_dict().values(), strict=True):
             if mine.is_floating_point():
-                mine.lerp_(new, 1 - self.decay)
+                mine.lerp_(new, 1 - decay)
             else:
                 mine.copy_(new)
 
@@ -119,6 +126,7 @@ class Stepper:
             "optimiser": self.optimiser.state_dict(),
             "scaler": self.scaler.state_dict(),
             "average": self.average.student.net.state_dict() if self.average else None,
+            "average_updates": self.average.updates if self.average else None,
         }
 
     def load(self, state: dict) -> None:
@@ -127,6 +135,7 @@ class Stepper:
         self.scaler.load_state_dict(state["scaler"])
         if self.average:
             self.average.student.net.load_state_dict(state["average"])
+            self.average.updates = state.get("average_updates", WARM)
 
 
 def flipped(batch: Batch) -> Batch:

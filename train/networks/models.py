@@ -18,6 +18,7 @@ import torchvision
 from torch import Tensor, nn
 
 from train.networks import lite
+from train.networks.precision import exact
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -53,12 +54,12 @@ class Teacher:
 
     @torch.no_grad()
     def log_probs(self, images: Tensor) -> Tensor:
-        """float16 (batch, classes) log-probabilities, computed in float32 whatever precision the student uses.
+        """float16 (batch, classes) log-probabilities, computed in float32 without TF32, whatever the student uses.
 
         They are rounded to what the cache stores, so that a cached and a live teacher say the same.
         """
         self._classifier.eval()
-        with torch.autocast(self._device.type, enabled=False):
+        with exact(self._device):
             return self._classifier(images.to(self._device)).log_softmax(1).half()
 
 
