@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from PIL import Image
 
-from distort import classes, codecs, columns, crops, job, pictures, sheet, sources
+from distort import classes, codecs, columns, crops, job, pictures, preflight, retry, sheet, sources
 from distort import slurm as scripts
 from distort import status as looking
 from distort.codecs import Codec
 from distort.codecs.lossless import LOSSLESS
-from distort.distortion import PRESETS, Distortion, generator, parse_list
+from distort.distortion import PRESETS, Distortion, generator, parse, parse_list
 from distort.metrics import Reference
 from distort.options import CROP, DISTORTIONS, EXIF, MAX_BAD, SSIM, work
 from distort.planning import make_plan
@@ -46,6 +47,11 @@ def main():
     help="The classes in the order of their labels: imagenet, or a text file. A folder with ten of ImageNet's "
     "classes then keeps ImageNet's labels.  [default: the classes of SOURCE, sorted]",
 )
+@click.option(
+    "--labels",
+    help="File with the labels of a flat folder's pictures: 'name,label' lines, Kaggle's LOC_val_solution.csv, or "
+    "one label a line in the order of the names (ImageNet's ground truth).",
+)
 @click.option("--limit", type=click.IntRange(1), help="Only so many pictures, a random sample of the source.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order, random crops and noise.")
 @click.option("--keep-order", is_flag=True, help="Keep the source's order; training wants it shuffled.")
@@ -56,16 +62,20 @@ def main():
 @SSIM
 @EXIF
 @MAX_BAD
+@click.option(
+    "--retry", is_flag=True, help="Make the shards again that lack pictures which can be read by now, all columns."
+)
 @click.option("--planned", is_flag=True, help="SOURCE is what DATASET was planned from: do not list it again.")
 @work
-def run(max_bad, **options):
+def run(**options):
     """Make DATASET from the pictures of SOURCE. Both may be folders or urls, as in s3://bucket/val.
 
     SOURCE is a folder with one folder per class, a flat folder, a list (.csv, .txt) of 'path,label' lines, or
-    WebDataset tars (a .tar or a folder of them). Pictures that cannot be read are recorded in DATASET/errors.
+    WebDataset tars (a .tar or a folder of them). Pictures that cannot be read are recorded in DATASET/errors,
+    see 'shards errors DATASET'.
     """
     with _stoppable():
-        _execute(*_plan_run(options), options, max_bad)
+        _execute(*_plan_run(options), options, options["max_bad"])
 
 
 @main.command(epilog="Example: distort add val --distortions avif-30,jxl-40")
@@ -82,19 +92,30 @@ def _plan_run(options: dict) -> tuple[Dataset, list[Distortion], str]:
     """The dataset and its columns, agreed on with what is there; the distortions; the root of the source."""
     wanted = parse_list(options["distortions"])
     if options["planned"]:
-        dataset, root = Dataset(options["dataset"]), sources.root_of(options["source"], options["split"])
+        dataset = job.reopen(options["dataset"], options["source"], options["split"])
+        root = sources.root_of(options["source"], options["split"])
     else:
-        listing = sources.list_pictures(options["source"], options["split"])
+        listing = sources.list_pictures(options["source"], options["split"], options["labels"])
         if options["classes"]:
             listing = classes.relabel(listing, classes.read(options["classes"]))
+        for line in preflight.describe(listing):
+            click.echo(line, err=True)
         plan, manifest = make_plan(
             listing,
             crops.parse(options["crop"]),
             settings={name: options[name] for name in ("clean", "ssim", "exif_orientation")},
             **{name: options[name] for name in ("seed", "shard_size", "keep_order", "limit")},
         )
+        preflight.refuse_unreadable(listing.root, plan, manifest, options["max_bad"])
         dataset, root = job.create(options["dataset"], plan, manifest), listing.root
+    k, n = options["part"]
+    again = retry.mended(dataset, root, range(k - 1, dataset.plan.shards, n)) if options["retry"] else []
+    if again:
+        wanted += [
+            parse(name) for name in dataset.columns if name not in {columns.CLEAN, *(d.name for d in wanted)}
+        ]
     columns.declare(dataset, wanted, options["any_version"])
+    retry.take_back(dataset, again)
     return dataset, wanted, root
 
 
@@ -219,9 +240,13 @@ def list_distortions():
 @SSIM
 def preview(picture, out, distortions, crop, exif_orientation, ssim):
     """Draw PICTURE under every distortion, labelled with bytes, PSNR and SSIM, into OUT (Fig. 3)."""
-    path = Path(picture)
+    path, target = Path(picture), Path(out)
+    if target.exists() and target.samefile(path):
+        raise DatasetError(f"{out} is the picture itself; give the sheet another name")
+    if target.suffix.lower() not in Image.registered_extensions():
+        raise DatasetError(f"{out}: no format for pictures is called '{target.suffix}'; use .png")
     try:
-        image = pictures.load(path.read_bytes(), exif_orientation)
+        image = pictures.load(sources.read(str(path.parent), path.name), exif_orientation)
         _, clean = crops.parse(crop).apply(image, 0, path.stem)[0]
     except pictures.BadPicture as error:
         raise DatasetError(f"{picture}: {error}") from None
@@ -232,5 +257,5 @@ def preview(picture, out, distortions, crop, exif_orientation, ssim):
         panels.append(
             sheet.Panel(distortion.name, made.rgb, made.bytes, reference.psnr(made.rgb), reference.ssim(made.rgb))
         )
-    sheet.draw(panels).save(out)
+    sheet.draw(panels).save(target)
     click.echo(f"{out}: {len(panels)} panels of {clean.shape[1]}x{clean.shape[0]}")

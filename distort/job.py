@@ -9,7 +9,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from distort import sources
 from distort.columns import CLEAN
 from distort.distortion import Distortion
 from distort.engines import Done, Failed, Function, Progress, Refused
@@ -65,7 +67,36 @@ def create(dataset: str, plan: Plan, manifest: pa.Table) -> Dataset:
         )
     if not storage.exists(MANIFEST):
         plan.write_manifest(storage, manifest)
+    elif not _manifest(storage).equals(manifest):
+        raise DatasetError(
+            f"{dataset}/{MANIFEST} is not that of its {FILE}; delete it, the same command writes it"
+        )
     return Dataset(dataset)
+
+
+def reopen(dataset: str, source: str, split: str | None) -> Dataset:
+    """A dataset that is planned already, to go on with from ``source``, which is not listed.
+
+    Raises DatasetError, and SourceError when its manifest names files outside of the source.
+    """
+    found = Dataset(dataset)
+    manifest = _manifest(found.storage, ["source", "offset"])
+    sources.check_names(source, split, manifest["source"], manifest["offset"])
+    return found
+
+
+def _manifest(storage: Storage, columns: list[str] | None = None) -> pa.Table:
+    try:
+        with storage.open(MANIFEST) as file:
+            return pq.read_table(file, columns=columns)
+    except FileNotFoundError:
+        raise DatasetError(
+            f"{storage.url}/{MANIFEST} is missing; 'distort run' without --planned writes it"
+        ) from None
+    except pa.ArrowException as error:
+        raise DatasetError(
+            f"{storage.url}/{MANIFEST} is damaged: {error}; delete it and run distort again"
+        ) from None
 
 
 def unfinished(dataset: Dataset, names: Iterable[str], shards: Iterable[int], only_add: bool) -> list[int]:

@@ -67,7 +67,7 @@ class Disk:
             yield from (f"{here}/{name}" for name in files)
 
     def _path(self, name: str) -> bytes:
-        return os.path.join(os.fsencode(self.root), name.encode())
+        return os.path.join(os.fsencode(self.root), name.encode("utf-8", "surrogateescape"))
 
     def open(self, name: str) -> AbstractContextManager[BinaryIO]:
         """Open a regular file. A FIFO or a device is refused (OSError) and never waited for."""

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from shards.access import ColumnReader, Entry, Files, Samples, read_tuples
 from shards.errors import DatasetError, StorageError
-from shards.plan import Plan, column_folder, shard_name
+from shards.plan import Plan, check_keys, column_folder, shard_name
 from shards.storage import Storage
 from shards.writer import ERRORS, SCHEMA
 
@@ -130,6 +130,8 @@ class Dataset:
             raise DatasetError(f"{where} belongs to another plan; delete it and run distort again")
         if mark.samples != len(table):
             raise DatasetError(f"{where} has {len(table)} rows, its mark says {mark.samples}")
+        if "key" in table.column_names:
+            check_keys(table["key"], where)
         return table, mark
 
     def read(self, *columns: str, shards: Iterable[int] | None = None) -> Iterator[tuple]:
@@ -176,10 +178,10 @@ class Dataset:
         names = map(Path, self.storage.listing(ERRORS))
         return {int(name.stem) for name in names if name.suffix == ".parquet" and name.stem.isdecimal()}
 
-    def errors(self) -> pa.Table:
-        """``source`` and ``reason`` of every picture that could not be read."""
+    def errors(self, shards: Iterable[int] | None = None) -> pa.Table:
+        """``source`` and ``reason`` of every picture that could not be read, or of those of some shards."""
         tables = []
-        for shard in sorted(self.shards_with_errors()):
+        for shard in sorted(self.shards_with_errors()) if shards is None else shards:
             with self.storage.open(shard_name(ERRORS, shard, "parquet")) as stream:
                 tables.append(pq.read_table(stream, use_threads=False))
         return pa.concat_tables(tables) if tables else pa.table({"source": [], "reason": []})

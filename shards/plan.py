@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shards.errors import DatasetError
 from shards.storage import Storage
 
 SCHEMA = 1
+KEY = r"^[A-Za-z0-9_-]{1,100}$"
 FILE = "dataset.json"
 MANIFEST = "manifest.parquet"
 
@@ -118,9 +120,22 @@ def manifest_hash(manifest: pa.Table) -> str:
 
 
 def manifest_rows(storage: Storage, shard: int) -> list[dict]:
-    """The manifest's rows of one shard."""
+    """The manifest's rows of one shard. Raises DatasetError."""
     with storage.open(MANIFEST) as file:
-        return pq.ParquetFile(file).read_row_group(shard, use_threads=False).to_pylist()
+        table = pq.ParquetFile(file).read_row_group(shard, use_threads=False)
+    check_keys(table["key"], f"{storage.url}/{MANIFEST}")
+    return table.to_pylist()
+
+
+def check_keys(keys: pa.ChunkedArray, where: str) -> None:
+    """Raise DatasetError for a key that ``distort`` never writes: keys become names of files.
+
+    ``where`` names the file that holds them.
+    """
+    strange = pc.invert(pc.match_substring_regex(keys, KEY))
+    if pc.any(strange).as_py():
+        key = keys.filter(strange)[0].as_py()
+        raise DatasetError(f"{where} holds the key {key[:80]!r}; keys are letters, digits, _ and - only")
 
 
 def column_folder(name: str) -> str:

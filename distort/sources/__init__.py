@@ -7,6 +7,9 @@ import os
 import re
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from distort.pictures import BadPicture
 from distort.places import Disk, Remote, place
 from distort.sources.folders import list_folder
@@ -15,7 +18,7 @@ from distort.sources.listing import MEMBER, Listing, Picture, SourceError, missi
 from distort.sources.lists import read_list
 from distort.sources.tars import list_tars
 
-__all__ = ["MEMBER", "Listing", "Picture", "SourceError", "list_pictures", "read", "root_of"]
+__all__ = ["MEMBER", "Listing", "Picture", "SourceError", "check_names", "list_pictures", "read", "root_of"]
 
 LISTS = {".csv", ".tsv", ".txt"}
 
@@ -47,6 +50,24 @@ def list_pictures(source: str, split: str | None = None, labels: str | None = No
 def root_of(source: str, split: str | None = None) -> str:
     """What the names in a listing of ``source`` are relative to."""
     return _locate(source, split)[0].root
+
+
+def check_names(source: str, split: str | None, sources: pa.ChunkedArray, offsets: pa.ChunkedArray) -> None:
+    """Refuse a manifest from elsewhere that names files outside of ``source``. Raises SourceError.
+
+    ``sources`` and ``offsets`` are columns of the manifest. What a list names, a person has named.
+    """
+    files = pc.if_else(pc.is_null(offsets), sources, pc.replace_substring_regex(sources, f"{MEMBER}.*", ""))
+    outside = pc.match_substring_regex(files, r"^/|(^|/)\.\.(/|$)|://")
+    if not pc.any(outside).as_py():
+        return
+    root, name = _locate(source, split)
+    listed = {p.source for p in read_list(root, name)} if name and not name.endswith(".tar") else set()
+    strange = next((name for name in files.filter(outside).to_pylist() if name not in listed), None)
+    if strange is not None:
+        raise SourceError(
+            f"the manifest names {strange}, which is outside of {source}: it was not planned from it"
+        )
 
 
 def _locate(source: str, split: str | None) -> tuple[Disk | Remote, str | None]:

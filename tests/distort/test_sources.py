@@ -113,3 +113,60 @@ def test_pictures_beside_class_folders_are_refused(tmp_path):
     (tmp_path / "b.jpg").write_bytes(b"x")
     with pytest.raises(SourceError, match="both beside and inside its folders"):
         list_pictures(str(tmp_path))
+
+
+def test_a_list_may_be_separated_by_spaces_or_tabs(tmp_path):
+    for text in ("my cat.jpg 3\nb.jpg 0\n", "my cat.jpg\t3\nb.jpg\t0\n", '"my cat.jpg",3\nb.jpg,0\n'):
+        listing = list_pictures(str(write(tmp_path / "list.txt", text)))
+        assert names(listing) == [("my cat.jpg", 3), ("b.jpg", 0)]
+    assert names(list_pictures(str(write(tmp_path / "plain.txt", "my cat.jpg\n")))) == [("my cat.jpg", None)]
+
+
+KAGGLE = "ImageId,PredictionString\nILSVRC2012_val_2,n02 1 2 3 4 n02 1 1 1 1\nILSVRC2012_val_1,n03 1 2 3 4 \n"
+
+
+@pytest.mark.parametrize(
+    ("text", "classes", "labels"),
+    [
+        (KAGGLE, ("n02", "n03"), [1, 0]),
+        ("n03\nn02\n", ("n02", "n03"), [1, 0]),
+        ("1\n0\n", ("0", "1"), [1, 0]),
+        ("ILSVRC2012_val_2.JPEG 0\nILSVRC2012_val_1.JPEG 1\n", ("0", "1"), [1, 0]),
+        ("path,label\nILSVRC2012_val_2,cat\nILSVRC2012_val_1,dog\nelsewhere,cow\n", ("cat", "dog"), [1, 0]),
+    ],
+)
+def test_a_flat_folder_gets_its_labels_from_a_file(tmp_path, text, classes, labels):
+    (tmp_path / "val").mkdir()
+    for i in (1, 2):
+        (tmp_path / "val" / f"ILSVRC2012_val_{i}.JPEG").touch()
+    listing = list_pictures(str(tmp_path / "val"), labels=str(write(tmp_path / "labels.txt", text)))
+    assert listing.classes == classes
+    assert [p.label for p in listing.pictures] == labels
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1\n2\n3\n", "labels 3 pictures by their order, .* has 2"),
+        ("a,1\n", "has no label for b.jpg"),
+        ("a,1\nb,2\na,3\n", "gives a two labels"),
+        ("a,1,2\n", "expected one label per line, or 'name,label'"),
+        ("", "expected one label per line"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(tmp_path, text, message):
+    (tmp_path / "flat").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "flat" / name).touch()
+    with pytest.raises(SourceError, match=message):
+        list_pictures(str(tmp_path / "flat"), labels=str(write(tmp_path / "labels.txt", text)))
+
+
+def test_labels_for_class_folders_are_refused(tree, tmp_path):
+    with pytest.raises(SourceError, match="has labels already"):
+        list_pictures(str(tree), labels=str(write(tmp_path / "labels.txt", "a,1\n")))
+
+
+def test_numbers_from_one_are_noted(tmp_path):
+    listing = list_pictures(str(write(tmp_path / "list.csv", "a.jpg,1\nb.jpg,2\n")))
+    assert listing.notes == ("labels run from 1 to 2; networks count their classes from 0",)

@@ -8,11 +8,17 @@ import struct
 import tarfile
 import tempfile
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from distort import job
 from distort.pictures import BadPicture, load
 from distort.sources import SourceError, list_pictures, read
+from shards.dataset import Dataset
+from shards.errors import DatasetError
+from shards.plan import manifest_rows
 
 
 @pytest.fixture
@@ -268,3 +274,122 @@ def test_a_tar_cut_short_after_planning_makes_bad_pictures(tmp_path, cat):
         file.truncate(1000)
     with pytest.raises(BadPicture, match=r"the tar ends .* bytes before its member does"):
         read(listing.root, *listing.pictures[0][::2], listing.pictures[0].size)
+
+
+# Names from data
+
+
+@pytest.mark.parametrize("name", ["../private/p.jpg", "/etc/passwd", "a/../../p.jpg", "s3://bucket/p.jpg"])
+def test_a_manifest_that_names_files_elsewhere_is_refused(dataset, tree, tmp_path, name):
+    d = tmp_path / "d"
+    shutil.copytree(dataset, d)
+    forge(d, "source", name)
+    with pytest.raises(SourceError, match=f"the manifest names {name}, which is outside of {tree}"):
+        job.reopen(str(d), str(tree), None)
+
+
+def test_a_manifest_of_another_plan_is_refused(dataset, tree, tmp_path, run):
+    d = tmp_path / "d"
+    shutil.copytree(dataset, d)
+    forge(d, "source", "../p.jpg")
+    (d / "clean" / "000000.parquet").unlink()
+    work = ["distort", "run", tree, d, "--distortions", "jpeg-10", "--shard-size", 5]
+    assert "the manifest names ../p.jpg" in run(*work, "--planned").stderr
+    assert "manifest.parquet is not that of its dataset.json" in run(*work).stderr
+    assert not (d / "clean" / "000000.parquet").exists()
+
+
+def test_a_list_may_name_files_elsewhere_because_a_person_wrote_it(tree, tmp_path, run):
+    (tmp_path / "lists").mkdir()
+    shutil.copy(tree / "things" / "coffee_0.jpg", tmp_path)
+    (tmp_path / "lists" / "list.csv").write_text(f"{tree}/animals/chelsea_0.jpg,1\n../coffee_0.jpg,0\n")
+    work = ["distort", "run", tmp_path / "lists" / "list.csv", tmp_path / "d", "--distortions", "jpeg-10"]
+    assert run(*work).returncode == 0
+    (tmp_path / "d" / "clean" / "000000.parquet").unlink()
+    again = run(*work, "--planned")
+    assert again.returncode == 0, again.stderr
+    assert "2 of 2 pictures" in again.stdout
+
+
+def forge(d, column, value):
+    table = pq.read_table(d / "manifest.parquet")
+    values = [value, *table[column].to_pylist()[1:]]
+    table = table.set_column(table.schema.get_field_index(column), table.schema.field(column), pa.array([*values]))
+    pq.write_table(table, d / "manifest.parquet", row_group_size=5)
+
+
+@pytest.mark.parametrize("key", ["../../../evil", "/evil", "a b", "", "x" * 200, "a\nb"])
+def test_keys_that_are_no_names_are_refused(dataset, tree, tmp_path, key):
+    d = tmp_path / "d"
+    shutil.copytree(dataset, d)
+    forge(d, "key", key)
+    with pytest.raises(DatasetError, match=r"manifest.parquet holds the key .*letters, digits, _ and - only"):
+        manifest_rows(Dataset(d).storage, 0)
+    column = d / "jpeg-10" / "000000.parquet"
+    table = pq.read_table(column)
+    keys = pa.array([key, *table["key"].to_pylist()[1:]])
+    pq.write_table(table.set_column(0, table.schema.field("key"), keys), column)
+    with pytest.raises(DatasetError, match=r"jpeg-10/000000.parquet holds the key"):
+        Dataset(d).parquet("jpeg-10", 0)
+
+
+# Outputs
+
+
+def test_preview_never_overwrites_its_picture(tree, tmp_path, run):
+    picture = tmp_path / "cat.jpg"
+    shutil.copy(tree / "animals" / "chelsea_0.jpg", picture)
+    (tmp_path / "link.png").symlink_to(picture)
+    before = picture.read_bytes()
+    for out, message in (
+        (picture, "is the picture itself"),
+        (tmp_path / "link.png", "is the picture itself"),
+        (tmp_path / "sheet.doc", "no format for pictures is called '.doc'"),
+    ):
+        made = run("distort", "preview", picture, out, "--distortions", "jpeg-10")
+        assert made.returncode == 1
+        assert message in made.stderr
+    assert picture.read_bytes() == before
+    os.mkfifo(tmp_path / "fifo.jpg")
+    made = run("distort", "preview", tmp_path / "fifo.jpg", tmp_path / "sheet.png", "--distortions", "jpeg-10")
+    assert "fifo.jpg: not a regular file" in made.stderr
+
+
+# Bad pictures
+
+
+def test_when_nearly_all_pictures_fail_nothing_is_begun(tree, tmp_path, run):
+    source = tmp_path / "source"
+    shutil.copytree(tree / "animals", source)
+    for i in range(200):
+        (source / f"{i}.jpg").write_text("not a picture")
+    work = ["distort", "run", source, tmp_path / "d", "--distortions", "jpeg-10"]
+    made = run(*work)
+    assert made.returncode == 1
+    assert "pictures tried cannot be read:" in made.stderr
+    assert "x UnidentifiedImageError" in made.stderr
+    assert not (tmp_path / "d").exists()
+    assert run(*work, "--max-bad", 1).returncode == 0
+
+
+def test_bad_pictures_are_tried_again_on_request(tree, tmp_path, run, digests):
+    good, source = tmp_path / "good", tmp_path / "source"
+    for root in (good, source):
+        shutil.copytree(tree, root)
+    (source / "animals" / "chelsea_0.jpg").write_bytes(b"")
+    (source / "things" / "coffee_0.jpg").write_text("text")
+    work = ["--distortions", "jpeg-10,webp-20", "--shard-size", 6, "--max-bad", 1]
+    assert run("distort", "run", good, tmp_path / "expected", *work).returncode == 0
+    d = tmp_path / "d"
+    assert "22 of 24 pictures" in run("distort", "run", source, d, *work).stdout
+    listed = run("shards", "errors", d).stdout
+    assert "2 of 24 pictures could not be read" in listed
+    assert "1 x empty file\n  animals/chelsea_0.jpg" in listed
+    for name in ("animals/chelsea_0.jpg", "things/coffee_0.jpg"):
+        shutil.copy(good / name, source / name)
+    again = ["distort", "run", source, d, "--distortions", "jpeg-10", "--shard-size", 6]
+    assert "0 shards made" in run(*again, "--max-bad", 1).stdout  # only on request
+    made = run(*again, "--retry")
+    assert made.returncode == 0, made.stderr
+    assert "24 of 24 pictures; columns clean, jpeg-10, webp-20" in made.stdout
+    assert digests(d) == digests(tmp_path / "expected")

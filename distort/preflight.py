@@ -1,0 +1,74 @@
+"""Before the hours of work: what the pictures are, and whether they can be read at all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+
+from distort import crops, pictures, sources
+from distort.pictures import BadPicture
+from distort.sources import Listing, SourceError
+from shards.plan import Plan
+
+SAMPLE = 24  #: pictures that are tried
+NEARLY_ALL = 0.9  #: a larger share of unreadable pictures stops a run, unless --max-bad allows it
+NO_LABELS = (
+    "no labels: training and evaluation need them. Give them with --labels FILE (ImageNet's ground truth, "
+    "Kaggle's LOC_val_solution.csv, or 'name,label' lines), or put the pictures into one folder per class"
+)
+
+
+def describe(listing: Listing) -> Iterator[str]:
+    """What a source holds, one line each: pictures, classes, what was left out."""
+    count = len(listing.pictures)
+    if listing.classes is None:
+        yield f"{listing.root}: {count:,} pictures"
+        yield NO_LABELS
+    else:
+        used = {p.label for p in listing.pictures}
+        shown = listing.classes if len(listing.classes) <= 4 else (*listing.classes[:2], "…", listing.classes[-1])
+        empty = len(listing.classes) - len(used)
+        without = f", {empty} of them without pictures" if empty else ""
+        yield f"{listing.root}: {count:,} pictures, {len(listing.classes)} classes ({', '.join(shown)}){without}"
+    yield from listing.notes
+
+
+def refuse_unreadable(root: str, plan: Plan, manifest: pa.Table, max_bad: float) -> None:
+    """Try a few pictures from all over the plan. Raises SourceError when nearly all of them cannot be read."""
+    step = -(-len(manifest) // SAMPLE)
+    rows = manifest.take(list(range(0, len(manifest), step))).to_pylist()
+    with ThreadPoolExecutor(8) as pool:  # an object store answers several at a time; Pillow is used by one thread
+        found = list(pool.map(lambda row: _read(root, row), rows))
+    reasons = Counter(filter(None, (_fault(plan, row, data) for row, data in zip(rows, found, strict=True))))
+    if reasons.total() > len(rows) * max(NEARLY_ALL, max_bad):
+        common = "".join(f"\n  {count} x {reason}" for reason, count in reasons.most_common(3))
+        raise SourceError(
+            f"{root}: {reasons.total()} of {len(rows)} pictures tried cannot be read:{common}\n"
+            "Nothing was written. Mend the cause, or give --max-bad 1 to go on all the same"
+        )
+
+
+def unreadable(root: str, plan: Plan, row: dict) -> str | None:
+    """Why the picture of one row of the manifest cannot be used; None when it can."""
+    return _fault(plan, row, _read(root, row))
+
+
+def _read(root: str, row: dict) -> bytes | BadPicture:
+    try:
+        return sources.read(root, row["source"], row["offset"], row["size"])
+    except BadPicture as error:
+        return error
+
+
+def _fault(plan: Plan, row: dict, data: bytes | BadPicture) -> str | None:
+    if isinstance(data, BadPicture):
+        return str(data)
+    try:
+        image = pictures.load(data, plan.settings["exif_orientation"])
+        crops.parse(plan.settings["crop"]).apply(image, plan.settings["seed"], row["key"])
+    except BadPicture as error:
+        return str(error)
+    return None

@@ -1,0 +1,35 @@
+"""Trying bad pictures again, once what was wrong with them is mended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from distort.columns import CLEAN
+from distort.preflight import unreadable
+from shards.dataset import Dataset
+from shards.plan import column_folder, manifest_rows, shard_name
+
+
+def mended(dataset: Dataset, root: str, shards: Iterable[int]) -> list[int]:
+    """Those of ``shards`` with a picture in ``errors/`` that can be read now."""
+    return [
+        shard
+        for shard in sorted(dataset.shards_with_errors().intersection(shards))
+        if any(unreadable(root, dataset.plan, row) is None for row in _bad(dataset, shard))
+    ]
+
+
+def _bad(dataset: Dataset, shard: int) -> list[dict]:
+    """Rows of the manifest whose picture is in ``errors/``."""
+    bad = set(dataset.errors([shard])["source"].to_pylist())
+    return [row for row in manifest_rows(dataset.storage, shard) if row["source"] in bad]
+
+
+def take_back(dataset: Dataset, shards: Iterable[int]) -> None:
+    """Have ``shards`` made again: remove their commit marks in every column, the clean crops' last.
+
+    A column that lost its mark alone is made again from the clean crops, so a stop in between does no harm.
+    """
+    for shard in shards:
+        for name in [*(name for name in dataset.columns if name != CLEAN), CLEAN]:
+            dataset.storage.remove(shard_name(column_folder(name), shard, "parquet"))
