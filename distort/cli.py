@@ -151,7 +151,9 @@ def _engine(engine: str, workers: int | None, address: str | None) -> job.Engine
 
 def _execute(dataset: Dataset, distortions, source_root, options: dict, max_bad: float) -> None:
     start = _engine(options["engine"], options["workers"], options["address"])
-    summary = job.execute(dataset, distortions, source_root, start, options["part"], options["any_version"])
+    summary = job.execute(
+        dataset, distortions, source_root, start, options["part"], options["any_version"], max_bad
+    )
     names = ", ".join([columns.CLEAN, *(d.name for d in distortions)])
     click.echo(
         f"{dataset.storage.url}: {summary.shards} shards made, {summary.skipped} were there; "

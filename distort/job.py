@@ -113,9 +113,10 @@ def execute(
     start: Engine,
     part: tuple[int, int] = (1, 1),
     any_version: bool = False,
+    max_bad: float = 1.0,
 ) -> Summary:
     """Run every unfinished shard of this part. Raises OSError when the storage fails."""
-    job = Job(dataset.storage.absolute, tuple(d.spec for d in distortions), source_root, any_version)
+    job = Job(dataset.storage.absolute, tuple(d.spec for d in distortions), source_root, any_version, max_bad)
     mine = range(part[0] - 1, dataset.plan.shards, part[1])
     todo = unfinished(dataset, [d.name for d in distortions], mine, only_add=source_root is None)
     summary = Summary(skipped=len(mine) - len(todo), pictures=_pictures(dataset.plan, mine))

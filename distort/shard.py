@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,10 +20,12 @@ from distort.columns import CLEAN
 from distort.distortion import Distortion, DistortionError, generator
 from distort.metrics import Reference
 from distort.places import place
+from distort.preflight import NEARLY_ALL
 from shards.dataset import Dataset
 from shards.plan import column_folder, manifest_rows, shard_name
 from shards.writer import ERRORS, ShardWriter, write_errors
 
+HOPELESS = 100  #: bad pictures of a shard after which a run may be given up
 AHEAD = 16  #: pictures on their way from a remote source
 SIGN_EVERY = 60  #: seconds between signs of life
 Report = Callable[[int, int], None]  #: pictures done, pictures among them that were bad
@@ -37,6 +39,7 @@ class Job:
     distortions: tuple[str, ...]  #: their specs, see ``Distortion.spec``
     source_root: str | None = None  #: None: only add columns, from the stored clean crops
     any_version: bool = False  #: also with other library versions than the columns were begun with
+    max_bad: float = 1.0  #: share of bad pictures that is put up with, see ``preflight.NEARLY_ALL``
 
 
 @dataclass(frozen=True)
@@ -116,10 +119,21 @@ def _crops(job: Job, dataset: Dataset, shard: int, errors: list[dict], report: R
             cut = crop.apply(image, settings["seed"], row["key"])
         except pictures.BadPicture as error:
             errors.append({"source": row["source"], "reason": str(error)})
+            _stop_when_hopeless(job, shard, done, errors)
         else:
             for key, clean in cut:
                 yield Sample(key, row["label"], row["source"], clean)
         report(done, len(errors))
+
+
+def _stop_when_hopeless(job: Job, shard: int, done: int, errors: list[dict]) -> None:
+    """Raise OSError, which ends the run, when nearly all pictures of a shard are bad: the source is, then."""
+    if len(errors) >= HOPELESS and len(errors) > done * max(NEARLY_ALL, job.max_bad):
+        reason, count = Counter(error["reason"] for error in errors).most_common(1)[0]
+        raise OSError(
+            f"{len(errors)} of the first {done} pictures of shard {shard:06d} cannot be read, {count} of them: "
+            f"{reason}. The shard was not written; mend the source, or give --max-bad 1 to go on all the same"
+        )
 
 
 def _reads(root: str, rows: list[dict]) -> Iterator[tuple[dict, Callable[[], bytes]]]:

@@ -372,6 +372,22 @@ def test_when_nearly_all_pictures_fail_nothing_is_begun(tree, tmp_path, run):
     assert run(*work, "--max-bad", 1).returncode == 0
 
 
+def test_a_source_that_goes_bad_on_the_way_ends_the_run(tmp_path, run):
+    source, d = tmp_path / "source", tmp_path / "d"
+    source.mkdir()
+    for i in range(600):
+        Image.new("L", (16, 16), i % 256).save(source / f"{i:03d}.png")
+    for i in range(120):
+        (source / f"z{i}.jpg").write_bytes(b"")
+    work = ["distort", "run", source, d, "--distortions", "jpeg-10", "--crop", "none", "--keep-order"]
+    work += ["--shard-size", 120, "--workers", 1]
+    made = run(*work)
+    assert made.returncode == 1
+    assert "100 of the first 100 pictures of shard 000005 cannot be read, 100 of them: empty file" in made.stderr
+    assert not (d / "clean" / "000005.parquet").exists()
+    assert "600 of 720 pictures" in run(*work, "--max-bad", 1).stdout
+
+
 def test_bad_pictures_are_tried_again_on_request(tree, tmp_path, run, digests):
     good, source = tmp_path / "good", tmp_path / "source"
     for root in (good, source):
