@@ -83,7 +83,7 @@ class ColumnDecoder:
         """
         try:
             rgb = self._decoder.decode(data, out)
-        except (ValueError, RuntimeError) as error:
+        except Exception as error:  # a codec of another package may raise anything on damaged data
             if out is not None:  # which may only have the wrong shape
                 return self._into(self(data), out)
             raise ValueError(f"not a readable .{self.extension} bitstream: {error}") from error
@@ -96,7 +96,7 @@ class ColumnDecoder:
         """
         try:
             pictures = [self._checked(rgb) for rgb in self._decoder.decode_batch(batch, out)]
-        except (ValueError, RuntimeError):
+        except Exception:
             return [self(data, None if out is None else out[i]) for i, data in enumerate(batch)]
         return [self._into(rgb, None if out is None else out[i]) for i, rgb in enumerate(pictures)]
 
