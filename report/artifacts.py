@@ -12,6 +12,7 @@ from report import names
 from report.names import by
 from shards.access import ColumnReader, Files
 from shards.dataset import Dataset
+from shards.errors import DatasetError
 
 PANELS = 20  #: more columns than this: the least, the middle and the most distorting of each series
 SIDE = 448  #: pixels; of larger pictures the sheet shows the centre, unscaled
@@ -27,15 +28,22 @@ def artifact_sheet(dataset: Dataset, key: str) -> tuple[Image.Image, str]:
     """The sheet of one sample, and what its caption has to add. Raises DatasetError for an unknown key."""
     shard, rows = dataset.find(key)
     chosen = choose(sorted(rows, key=names.order))
-    panels, cut = [], False
+    panels, cut, foreign = [], False, []
     for name in chosen:
-        rgb = picture(dataset, name, shard, rows[name])
+        try:
+            decode = codecs.decoder(dataset.column(name))
+        except DatasetError:  # its codec, or the model of it, is not installed here
+            foreign.append(name)
+            continue
+        rgb = picture(dataset, name, shard, rows[name]["key"], decode)
         cut |= max(rgb.shape[:2]) > SIDE
         psnr = math.inf if rows[name]["psnr"] is None else rows[name]["psnr"]
         panels.append(sheet.Panel(name, centre(rgb), rows[name]["bytes"], psnr, rows[name]["ssim"]))
     remarks = [f"Key {key}."]
     if cut:
         remarks.append(f"The centre {SIDE} pixels, unscaled; the numbers are those of the whole picture.")
+    if foreign:
+        remarks.append(f"No codec here decodes {', '.join(foreign)}.")
     if len(chosen) < len(rows):
         remarks.append(f"{len(chosen)} of {len(rows)} columns.")
     return sheet.draw(panels), " ".join(remarks)
@@ -56,16 +64,16 @@ def choose(distortions: list[str]) -> list[str]:
     return kept[:PANELS]
 
 
-def picture(dataset: Dataset, column: str, shard: int, row: dict) -> np.ndarray:
+def picture(dataset: Dataset, column: str, shard: int, key: str, decode: codecs.ColumnDecoder) -> np.ndarray:
     """One decoded picture, read from its place in the tar without reading the rest."""
     reader = ColumnReader(dataset, column, Files(dataset.storage))
-    at = reader.rows(shard).keys.index(row["key"])
+    at = reader.rows(shard).keys.index(key)
     (data,) = reader.read(shard, at, at + 1)
     try:
-        return codecs.decode(data, dataset.column(column))
+        return decode(data)
     except ValueError as error:
         raise ValueError(
-            f"{dataset.storage.url}: column '{column}', shard {shard:06d}, key '{row['key']}': {error}; "
+            f"{dataset.storage.url}: column '{column}', shard {shard:06d}, key '{key}': {error}; "
             "'shards verify' says more"
         ) from None
 

@@ -1,6 +1,8 @@
 """Codecs write exactly what the named libraries write, and our fast decoders see the same pixels."""
 
 import io
+import subprocess
+import sys
 
 import imagecodecs
 import numpy as np
@@ -10,6 +12,7 @@ from PIL import Image
 from distort import codecs
 from distort.codecs.lossless import LOSSLESS
 from distort.distortion import parse
+from shards.errors import DatasetError
 
 
 def encode(name: str, rgb: np.ndarray) -> bytes:
@@ -122,3 +125,64 @@ def test_a_picture_that_a_codec_cannot_hold_is_refused_with_size_and_limit(name,
     grey = np.full((height, width, 3), 128, np.uint8)
     with pytest.raises(codecs.UnsupportedPicture, match=f"^{reason}"):
         parse(name).apply(grey, LOSSLESS["webp"], np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("column", "step", "allowed"),
+    [
+        ("png", "lossless png", {"lossless", "pillow"}),
+        ("jpg", "jpeg", {"jpeg", "pillow"}),
+        ("bpg", "bpg", {"bpg"}),
+    ],
+)
+def test_decoding_imports_the_codec_of_the_column_and_no_other(column, step, allowed):
+    described = {"extension": column, "steps": [{"name": step, "settings": {}}]}
+    code = (
+        "import sys; from distort import codecs\n"
+        "before = {m for m in sys.modules if m.startswith('distort.codecs.')}\n"
+        f"codecs.decoder({described!r}); codecs.decoder({column!r})\n"
+        "print(*{m.split('.')[2] for m in sys.modules if m.startswith('distort.codecs.')} - {'base'})\n"
+        "assert before == {'distort.codecs.base'}, before"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) <= allowed
+
+
+@pytest.mark.parametrize(
+    "name", ["jpeg-10", "j2k-75", "webp-20", "avif-30", "jxl-40", "bpg-41:fast", "hevc-41:fast"]
+)
+def test_a_decoder_of_a_column_writes_into_the_array_it_is_given(crop, name):
+    distortion = parse(name)
+    step = distortion.steps[0]
+    data = step.encode(crop)
+    decode = codecs.decoder({"column": name, "extension": step.extension, "steps": distortion.settings()})
+    expected = codecs.decode(data, step.extension)
+    out = np.zeros((3, *crop.shape), np.uint8)
+    assert decode(data, out[0]) is not None
+    assert all(np.array_equal(rgb, expected) for rgb in decode.batch([data, data], out[1:]))
+    assert all(np.array_equal(rgb, expected) for rgb in out)
+    small = np.zeros((5, 5, 3), np.uint8)
+    assert np.array_equal(decode(data, small), expected)
+    assert not small.any()
+
+
+def test_a_codec_that_is_not_installed_is_named_with_its_column():
+    column = {"column": "their-7", "extension": "thr", "steps": [{"name": "their", "settings": {}}]}
+    with pytest.raises(DatasetError, match="column 'their-7': the codec 'their' is not installed here"):
+        codecs.decoder(column)
+
+
+def test_what_a_codec_raises_unexpectedly_is_an_error_that_names_it(crop, monkeypatch):
+    distortion = parse("jpeg-10")
+    monkeypatch.setattr(distortion.steps[0], "encode", lambda rgb: {}["gone"])
+    with pytest.raises(RuntimeError, match="jpeg: KeyError: 'gone'"):
+        distortion.apply(crop, LOSSLESS["webp"], np.random.default_rng(0))
+
+
+def test_every_codec_states_what_tables_and_figures_say_of_it():
+    for name in codecs.REGISTRY:
+        step = codecs.load(name)
+        assert step.title
+        assert all(len(colour) == 7 and colour.startswith("#") for colour in step.colour)
+        assert step.higher_is_better == (step.parameter == "quality")
