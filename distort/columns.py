@@ -12,7 +12,8 @@ from distort.codecs import UnsupportedPicture
 from distort.codecs.lossless import LOSSLESS
 from distort.distortion import Distortion, DistortionError, parse
 from distort.engines import UnfitNode
-from shards.dataset import COLUMN, Dataset
+from shards.column import COLUMN
+from shards.dataset import Dataset
 from shards.errors import DatasetError
 from shards.plan import column_folder
 

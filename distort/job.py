@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from distort import sources
 from distort.columns import CLEAN
@@ -19,7 +18,7 @@ from distort.progress import ShardProgress
 from distort.shard import Job, run_shard
 from shards.dataset import Dataset
 from shards.errors import DatasetError
-from shards.plan import FILE, MANIFEST, Plan
+from shards.plan import FILE, MANIFEST, Plan, check_manifest, open_manifest
 from shards.storage import PARTIAL, Storage
 
 #: An engine's ``map_unordered`` with its own settings filled in.
@@ -67,11 +66,16 @@ def create(dataset: str, plan: Plan, manifest: pa.Table) -> Dataset:
         )
     if not storage.exists(MANIFEST):
         plan.write_manifest(storage, manifest)
-    elif not _manifest(storage).equals(manifest):
+    elif not _same(storage, manifest):
         raise DatasetError(
             f"{dataset}/{MANIFEST} is not that of its {FILE}; delete it, the same command writes it"
         )
     return Dataset(dataset)
+
+
+def _same(storage: Storage, manifest: pa.Table) -> bool:
+    with open_manifest(storage) as file:
+        return file.read().equals(manifest)
 
 
 def reopen(dataset: str, source: str, split: str | None) -> Dataset:
@@ -80,30 +84,20 @@ def reopen(dataset: str, source: str, split: str | None) -> Dataset:
     Raises DatasetError, and SourceError when its manifest names files outside of the source.
     """
     found = Dataset(dataset)
-    manifest = _manifest(found.storage, ["source", "offset"])
+    check_manifest(found.storage, found.plan)
+    with open_manifest(found.storage) as file:
+        manifest = file.read(["source", "offset"])
     sources.check_names(source, split, manifest["source"], manifest["offset"])
     return found
 
 
-def _manifest(storage: Storage, columns: list[str] | None = None) -> pa.Table:
-    try:
-        with storage.open(MANIFEST) as file:
-            return pq.read_table(file, columns=columns)
-    except FileNotFoundError:
-        raise DatasetError(
-            f"{storage.url}/{MANIFEST} is missing; 'distort run' without --planned writes it"
-        ) from None
-    except pa.ArrowException as error:
-        raise DatasetError(
-            f"{storage.url}/{MANIFEST} is damaged: {error}; delete it and run distort again"
-        ) from None
-
-
-def unfinished(dataset: Dataset, names: Iterable[str], shards: Iterable[int], only_add: bool) -> list[int]:
+def unfinished(dataset: Dataset, names: Iterable[str], shards: range, only_add: bool) -> list[int]:
     """Those of ``shards`` that lack a column; of those that have clean crops at least, for ``only_add``."""
     clean = dataset.committed(CLEAN)
     done = clean.intersection(*(dataset.committed(name) for name in names))
-    return [shard for shard in shards if shard not in done and (shard in clean or not only_add)]
+    if only_add:
+        return [shard for shard in sorted(clean - done) if shard in shards]
+    return [shard for shard in shards if shard not in done]
 
 
 def execute(

@@ -22,7 +22,7 @@ def mended(dataset: Dataset, root: str, shards: Iterable[int]) -> list[int]:
 def _bad(dataset: Dataset, shard: int) -> list[dict]:
     """Rows of the manifest whose picture is in ``errors/``."""
     bad = set(dataset.errors([shard])["source"].to_pylist())
-    return [row for row in manifest_rows(dataset.storage, shard) if row["source"] in bad]
+    return [row for row in manifest_rows(dataset.storage, dataset.plan, shard) if row["source"] in bad]
 
 
 def take_back(dataset: Dataset, shards: Iterable[int]) -> None:

@@ -22,7 +22,7 @@ from distort.metrics import Reference
 from distort.places import place
 from distort.preflight import NEARLY_ALL
 from shards.dataset import Dataset
-from shards.plan import column_folder, manifest_rows, shard_name
+from shards.plan import manifest_rows, shard_name
 from shards.writer import ERRORS, ShardWriter, write_errors
 
 HOPELESS = 100  #: bad pictures of a shard after which a run may be given up
@@ -80,7 +80,7 @@ def run_shard(job: Job, shard: int, report: Report) -> None:
     with dataset.storage.scratch(shard) as scratch:
         report = _with_signs(report, functools.partial(dataset.storage.announce, scratch, shard))
         writers = {
-            name: ShardWriter(dataset.storage, scratch, dataset.plan.hash, column_folder(name), name, shard)
+            name: ShardWriter(dataset.storage, scratch, dataset.plan.hash, dataset.column(name), shard)
             for name in missing
         }
         errors: list[dict] = []
@@ -112,7 +112,7 @@ def _crops(job: Job, dataset: Dataset, shard: int, errors: list[dict], report: R
     """Clean crops of the source's pictures."""
     settings = dataset.plan.settings
     crop = crops.parse(settings["crop"])
-    rows = manifest_rows(dataset.storage, shard)
+    rows = manifest_rows(dataset.storage, dataset.plan, shard)
     for done, (row, read) in enumerate(_reads(job.source_root, rows), 1):
         try:
             image = pictures.load(read(), settings["exif_orientation"])

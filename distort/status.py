@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from shards.dataset import COLUMN, Dataset
+from shards.column import COLUMN
+from shards.dataset import Dataset
 from shards.plan import FILE, Plan, column_folder
 from shards.storage import Marker
 
@@ -39,7 +40,7 @@ def estimate(
     running = {marker.shard for marker in alive}
     missing = plan.shards - len(finished) - len(running)
     speed = _speed(plan, finished, begun)
-    rest = sum(plan.pictures_of(shard) for shard in range(plan.shards) if shard not in finished)
+    rest = plan.pictures - sum(map(plan.pictures_of, finished))
     left = rest / speed if speed and running else 0.0 if not rest else None
     machines = len({marker.who.rsplit("-", 2)[0] for marker in alive})
     return Status(len(finished), len(running), missing, machines, speed, left, seen)
@@ -59,11 +60,11 @@ def look(dataset: Dataset) -> Status:
     """Raises OSError when the storage cannot be reached."""
     with ThreadPoolExecutor(16) as pool:
         times = list(pool.map(lambda name: dataset.storage.times(column_folder(name)), dataset.columns))
-    finished = {}
-    for shard in range(dataset.plan.shards):
-        files = [f"{shard:06d}.{end}" for end in ("tar", "parquet")]
-        if times and all(file in column for column in times for file in files):
-            finished[shard] = max(column[files[1]] for column in times)
+    done = [{s for s in dataset.shards_in(column) if f"{s:06d}.tar" in column} for column in times]
+    finished = {
+        shard: max(column[f"{shard:06d}.parquet"] for column in times)
+        for shard in (set.intersection(*done) if done else ())
+    }
     begun = [dataset.storage.times("")[FILE], *(column[COLUMN] for column in times if COLUMN in column)]
     return estimate(dataset.plan, finished, dataset.storage.markers(), begun, time.time())
 

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shards.access import ColumnReader, Entry, Files, Samples, read_tuples
+from shards.column import COLUMN, read_column, settings_sha256
 from shards.errors import DatasetError, StorageError
 from shards.plan import Plan, check_keys, column_folder, shard_name
 from shards.storage import Storage
-from shards.writer import ERRORS, SCHEMA
-
-COLUMN = "column.json"
+from shards.writer import ERRORS, ERRORS_SCHEMA, SCHEMA
 
 
 @dataclass(frozen=True)
@@ -31,6 +29,8 @@ class Mark:
     samples: int
     tar_size: int
     tar_sha256: str
+    column: str | None  #: None only for a shard of an older version that has no rows
+    settings_sha256: str | None  #: of ``column.json``; None in shards of an older version
 
 
 class Dataset:
@@ -50,10 +50,10 @@ class Dataset:
         for folder, size in self.storage.listing().items():
             if size is None and self.storage.exists(f"{folder}/{COLUMN}"):
                 try:
-                    column = json.loads(self.storage.read(f"{folder}/{COLUMN}"))
-                    found[column["column"]] = column
-                except (ValueError, KeyError, TypeError) as error:
+                    column = read_column(self.storage.read(f"{folder}/{COLUMN}"), folder)
+                except ValueError as error:
                     raise DatasetError(f"{self.storage.url}/{folder}/{COLUMN} is damaged: {error}") from None
+                found[column["column"]] = column
         return dict(sorted(found.items(), key=lambda item: (item[0] != "clean", natural(item[0]))))
 
     @functools.cached_property
@@ -90,7 +90,13 @@ class Dataset:
     def committed(self, name: str) -> set[int]:
         """Numbers of the shards of a column that are finished: tar and Parquet both there."""
         files = self.storage.listing(column_folder(name))
-        return {i for i in range(self.plan.shards) if {f"{i:06d}.tar", f"{i:06d}.parquet"} <= files.keys()}
+        return {shard for shard in self.shards_in(files) if f"{shard:06d}.tar" in files}
+
+    def shards_in(self, files: Iterable[str]) -> set[int]:
+        """Shards of the plan that have a Parquet file among ``files``."""
+        stems = (name.removesuffix(".parquet") for name in files if name.endswith(".parquet"))
+        numbers = {stem: int(stem) for stem in stems if re.fullmatch(r"[0-9]{6,}", stem)}
+        return {i for stem, i in numbers.items() if i < self.plan.shards and stem == f"{i:06d}"}
 
     def is_committed(self, name: str, shard: int) -> bool:
         """Whether one shard of a column is finished."""
@@ -100,11 +106,12 @@ class Dataset:
     def require_complete(self, name: str) -> None:
         """Raises DatasetError when the column is missing or any of its shards is."""
         self.column(name)
-        missing = sorted(set(range(self.plan.shards)) - self.committed(name))
-        if missing:
+        committed = self.committed(name)
+        if len(committed) < self.plan.shards:
+            first = next(shard for shard in range(self.plan.shards) if shard not in committed)
             raise DatasetError(
-                f"{self.storage.url}: column '{name}' lacks {len(missing)} of {self.plan.shards} shards, "
-                f"first {shard_name(column_folder(name), missing[0], 'tar')}; "
+                f"{self.storage.url}: column '{name}' lacks {self.plan.shards - len(committed)} of "
+                f"{self.plan.shards} shards, first {shard_name(column_folder(name), first, 'tar')}; "
                 "the same 'distort run' or 'distort add' goes on where it stopped"
             )
 
@@ -113,21 +120,25 @@ class Dataset:
         file = shard_name(column_folder(name), shard, "parquet")
         where = f"{self.storage.url}/{file}"
         try:
-            with self.storage.open(file) as stream:
-                table = pq.read_table(stream, columns=columns, use_threads=False)
+            with self._parquet(file) as parquet:
+                table = parquet.read(columns, use_threads=False)
+                mark = _mark(parquet)
         except FileNotFoundError:
             raise DatasetError(f"{where} is missing: the shard is not finished; run distort again") from None
-        except StorageError:
-            raise
-        except (pa.ArrowException, OSError) as error:
-            raise DatasetError(f"{where} is damaged: {error}; delete it and run distort again") from None
-        marks = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
-        try:
-            mark = Mark(marks["plan"], int(marks["samples"]), int(marks["tar_size"]), marks["tar_sha256"])
-        except (KeyError, ValueError):
-            raise DatasetError(f"{where} carries no commit mark: it was not written by distort") from None
+        if mark is None:
+            raise DatasetError(f"{where} carries no commit mark: it was not written by distort")
         if mark.plan != self.plan.hash:
             raise DatasetError(f"{where} belongs to another plan; delete it and run distort again")
+        if mark.column not in (None, name):
+            raise DatasetError(
+                f"{where} was made for column '{mark.column}': copied there by mistake? "
+                "Delete it and its tar and run distort again"
+            )
+        if mark.settings_sha256 not in (None, settings_sha256(self.column(name))):
+            raise DatasetError(
+                f"{where} was made with other settings than {column_folder(name)}/{COLUMN} says; "
+                "restore the one that was changed"
+            )
         if mark.samples != len(table):
             raise DatasetError(f"{where} has {len(table)} rows, its mark says {mark.samples}")
         if "key" in table.column_names:
@@ -166,25 +177,36 @@ class Dataset:
         raise DatasetError(f"{self.storage.url} has no key '{key}'; its Parquet files list all of them")
 
     def bad_pictures(self, shard: int) -> int:
-        """How many pictures of a shard could not be read."""
-        try:
-            with self.storage.open(shard_name(ERRORS, shard, "parquet")) as stream:
-                return pq.read_metadata(stream).num_rows
-        except FileNotFoundError:
-            return 0
+        """How many pictures of a shard could not be read. Raises DatasetError."""
+        with suppress(FileNotFoundError), self._parquet(shard_name(ERRORS, shard, "parquet")) as parquet:
+            return parquet.metadata.num_rows
+        return 0
 
     def shards_with_errors(self) -> set[int]:
         """Shards of which a picture could not be read."""
-        names = map(Path, self.storage.listing(ERRORS))
-        return {int(name.stem) for name in names if name.suffix == ".parquet" and name.stem.isdecimal()}
+        return self.shards_in(self.storage.listing(ERRORS))
 
     def errors(self, shards: Iterable[int] | None = None) -> pa.Table:
         """``source`` and ``reason`` of every picture that could not be read, or of those of some shards."""
-        tables = []
+        tables = [ERRORS_SCHEMA.empty_table()]
         for shard in sorted(self.shards_with_errors()) if shards is None else shards:
-            with self.storage.open(shard_name(ERRORS, shard, "parquet")) as stream:
-                tables.append(pq.read_table(stream, use_threads=False))
-        return pa.concat_tables(tables) if tables else pa.table({"source": [], "reason": []})
+            with self._parquet(shard_name(ERRORS, shard, "parquet")) as parquet:
+                tables.append(parquet.read(ERRORS_SCHEMA.names, use_threads=False).cast(ERRORS_SCHEMA))
+        return pa.concat_tables(tables)
+
+    @contextmanager
+    def _parquet(self, file: str) -> Iterator[pq.ParquetFile]:
+        """A Parquet file of the dataset; what is wrong with it is said with its name and what to do about it."""
+        where = f"{self.storage.url}/{file}"
+        try:
+            with self.storage.open(file) as stream:
+                yield pq.ParquetFile(stream)
+        except (FileNotFoundError, StorageError):
+            raise
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno:
+                raise StorageError(f"{where} cannot be read: {error.strerror}") from error
+            raise DatasetError(f"{where} is damaged: {error}; delete it and run distort again") from None
 
     def stats(self) -> pa.Table:
         """One row per column: samples, identical pictures, mean and standard deviation of rate, PSNR and SSIM.
@@ -210,6 +232,20 @@ class Dataset:
             row[f"{value}_mean"] = pc.mean(table[value].cast(pa.float64())).as_py()
             row[f"{value}_std"] = pc.stddev(table[value].cast(pa.float64())).as_py()
         return row
+
+
+def _mark(parquet: pq.ParquetFile) -> Mark | None:
+    """None when there is none. Marks of older versions do not name the column; then the rows do."""
+    marks = {k.decode(): v.decode() for k, v in (parquet.schema_arrow.metadata or {}).items()}
+    column = marks.get("column")
+    if column is None and parquet.metadata.num_rows:
+        names = pc.unique(parquet.read(["distortion"], use_threads=False)["distortion"])
+        column = ", ".join(names.to_pylist())
+    try:
+        counts = int(marks["samples"]), int(marks["tar_size"])
+        return Mark(marks["plan"], *counts, marks["tar_sha256"], column, marks.get("settings_sha256"))
+    except (KeyError, ValueError):
+        return None
 
 
 def natural(name: str) -> list:

@@ -3,27 +3,45 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
-from pathlib import Path
 
 from shards.dataset import Dataset
 from shards.errors import DatasetError
-from shards.plan import column_folder
+from shards.plan import FILE, column_folder
 from shards.storage import Storage
 from shards.writer import TarWriter
 
 
-def export(dataset: Dataset, out: str | Path, columns: list[str]) -> Iterator[tuple[int, int]]:
+def export(dataset: Dataset, out: str | os.PathLike, columns: list[str]) -> Iterator[tuple[int, int]]:
     """Write ``OUT/NNNNNN.tar`` with KEY.COLUMN.EXT per column, KEY.cls and KEY.json. Yields (shard, samples).
 
-    A file that is there already is refused: an export is made once.
+    A file that is there already is refused, an export is made once; so is a place inside a dataset.
+    Raises DatasetError before anything is written.
     """
+    target = _target(dataset, out, columns)
+    return _write(dataset, target, columns)
+
+
+def _target(dataset: Dataset, out: str | os.PathLike, columns: list[str]) -> Storage:
     for name in columns:
         dataset.require_complete(name)
     target = Storage(out)
-    taken = [name for name in target.listing() if name.endswith(".tar")]
-    if taken:
+    if f"{_place(target)}/".startswith(f"{_place(dataset.storage)}/"):
+        raise DatasetError(f"{out} is in the dataset {dataset.storage.url} itself; choose a folder outside it")
+    there = target.listing()
+    if FILE in there:
+        raise DatasetError(f"{out} is a dataset; choose a new folder")
+    if taken := [name for name in there if name.endswith(".tar")]:
         raise DatasetError(f"{out} holds {taken[0]} already; choose a new folder or empty it")
+    return target
+
+
+def _place(storage: Storage) -> str:
+    return os.path.realpath(storage.root) if storage.local else storage.url.rstrip("/")
+
+
+def _write(dataset: Dataset, target: Storage, columns: list[str]) -> Iterator[tuple[int, int]]:
     with target.scratch() as scratch:
         for shard in range(dataset.plan.shards):
             tar = TarWriter(scratch / f"{shard:06d}.tar")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -91,20 +93,34 @@ class Plan:
             raise DatasetError(
                 f"no dataset at {storage.url}: it has no {FILE}; 'distort run SOURCE {storage.url}' makes one"
             ) from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DatasetError(f"{where} is damaged: {error}") from None
         if not isinstance(contents, dict) or contents.get("schema") != SCHEMA:
             raise DatasetError(f"{where} is not of schema {SCHEMA}, the only one this version reads")
-        written = contents.pop("plan", None)
-        contents.pop("schema"), contents.pop("shards", None)
+        written, shards = contents.pop("plan", None), contents.pop("shards", None)
+        contents.pop("schema")
         try:
-            classes = contents.pop("classes")
-            plan = cls(classes=None if classes is None else tuple(classes), **contents)
-        except (KeyError, TypeError) as error:
+            plan = cls(**contents)._checked()
+            if plan.hash != written or plan.shards != shards:
+                raise DatasetError(f"{where} was changed by hand: its plan hash does not fit; restore it")
+        except DatasetError:
+            raise
+        except (TypeError, ValueError) as error:
             raise DatasetError(f"{where} is damaged: {error}") from None
-        if plan.hash != written:
-            raise DatasetError(f"{where} was changed by hand: its plan hash does not fit; restore it")
         return plan
+
+    def _checked(self) -> Plan:
+        """This plan as read from JSON, with the right types. Raises ValueError."""
+        for name in ("pictures", "per_shard", "crops"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{name} is {_short(value)}, not a positive number")
+        classes = self.classes
+        if classes is not None and not (isinstance(classes, list) and all(isinstance(c, str) for c in classes)):
+            raise ValueError("classes is neither null nor a list of names")
+        if not isinstance(self.settings, dict) or not isinstance(self.manifest, str):
+            raise ValueError("its settings or manifest are of another type")
+        return replace(self, classes=None if classes is None else tuple(classes))
 
     def _contents(self) -> dict:
         return {"schema": SCHEMA, "shards": self.shards, **asdict(self)}
@@ -119,12 +135,20 @@ def manifest_hash(manifest: pa.Table) -> str:
     return digest.hexdigest()
 
 
-def manifest_rows(storage: Storage, shard: int) -> list[dict]:
-    """The manifest's rows of one shard. Raises DatasetError."""
-    with storage.open(MANIFEST) as file:
-        table = pq.ParquetFile(file).read_row_group(shard, use_threads=False)
-    check_keys(table["key"], f"{storage.url}/{MANIFEST}")
-    return table.to_pylist()
+def manifest_rows(storage: Storage, plan: Plan, shard: int) -> list[dict]:
+    """The manifest's rows of one shard. Raises DatasetError when they are not those of the plan."""
+    rows: list[dict] = []
+    with open_manifest(storage) as manifest:
+        if shard < manifest.num_row_groups:
+            table = manifest.read_row_group(shard, use_threads=False)
+            check_keys(table["key"], f"{storage.url}/{MANIFEST}")
+            rows = table.to_pylist()
+    if len(rows) != plan.pictures_of(shard):
+        raise DatasetError(
+            f"{storage.url}/{MANIFEST} lists {len(rows)} pictures for shard {shard:06d}, {FILE} says "
+            f"{plan.pictures_of(shard)}; restore the file"
+        )
+    return rows
 
 
 def check_keys(keys: pa.ChunkedArray, where: str) -> None:
@@ -136,6 +160,34 @@ def check_keys(keys: pa.ChunkedArray, where: str) -> None:
     if pc.any(strange).as_py():
         key = keys.filter(strange)[0].as_py()
         raise DatasetError(f"{where} holds the key {key[:80]!r}; keys are letters, digits, _ and - only")
+
+
+def check_manifest(storage: Storage, plan: Plan) -> None:
+    """Raises DatasetError when the manifest has another number of pictures than the plan."""
+    with open_manifest(storage) as manifest:
+        rows = manifest.metadata.num_rows
+    if rows != plan.pictures:
+        raise DatasetError(
+            f"{storage.url}/{MANIFEST} has {rows} rows, {FILE} says {plan.pictures} pictures; restore the file"
+        )
+
+
+@contextmanager
+def open_manifest(storage: Storage) -> Iterator[pq.ParquetFile]:
+    """Raises DatasetError when the manifest is missing or damaged."""
+    try:
+        with storage.open(MANIFEST) as file:
+            yield pq.ParquetFile(file)
+    except FileNotFoundError:
+        raise DatasetError(
+            f"{storage.url}/{MANIFEST} is missing; 'distort run' without --planned writes it"
+        ) from None
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise DatasetError(
+            f"{storage.url}/{MANIFEST} is damaged: {error}; delete it and run distort again"
+        ) from None
 
 
 def column_folder(name: str) -> str:

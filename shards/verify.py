@@ -7,19 +7,17 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import entry_points
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from shards.access import cut
-from shards.dataset import COLUMN, Dataset
+from shards.column import COLUMN
+from shards.dataset import Dataset
 from shards.errors import DatasetError
-from shards.plan import FILE, MANIFEST, column_folder, manifest_hash, manifest_rows, shard_name
+from shards.plan import FILE, MANIFEST, column_folder, manifest_hash, manifest_rows, open_manifest, shard_name
 from shards.storage import PARTIAL
-from shards.writer import ERRORS
+from shards.writer import ERRORS, IN_JSON, SCHEMA
 
 TEACHERS = "teachers"  #: caches of the training program; what is known of them here is their hashes
 TEACHER = "teacher.json"
@@ -39,9 +37,13 @@ def verify(dataset: Dataset, decode: Decoder | None = None, watch: Watch | None 
     yield from _strangers(dataset)
     if "clean" not in dataset.columns:
         yield f"clean/{COLUMN} is missing: the dataset has no clean column; run distort again"
-    tasks = [(name, shard) for name in dataset.columns for shard in range(dataset.plan.shards)]
+    tasks = []
+    for name in dataset.columns:
+        there = _begun(dataset, name)
+        tasks += [(name, shard) for shard in there]
+        yield from _nothing(dataset, name, there)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = pool.map(lambda task: list(_shard(dataset, *task, decode)), tasks)
+        found = pool.map(lambda task: _problems(dataset, *task, decode), tasks)
         for done, problems in enumerate(found, 1):
             yield from problems
             if watch:
@@ -59,16 +61,39 @@ def decoder() -> Decoder:
 
 def _manifest(dataset: Dataset) -> Iterator[str]:
     try:
-        with dataset.storage.open(MANIFEST) as stream:
-            if manifest_hash(pq.read_table(stream)) != dataset.plan.manifest:
+        with open_manifest(dataset.storage) as manifest:
+            rows = manifest.metadata.num_rows
+            if rows != dataset.plan.pictures:
+                yield f"{MANIFEST}: {rows} rows, {FILE} says {dataset.plan.pictures} pictures"
+            elif manifest_hash(manifest.read()) != dataset.plan.manifest:
                 yield f"{MANIFEST}: its rows are not those that {FILE} was written for"
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, KeyError) as error:
         yield f"{MANIFEST} cannot be read: {error}"
+
+
+def _begun(dataset: Dataset, name: str) -> list[int]:
+    """Shards of a column of which there is a file, in order."""
+    return sorted(_shards_of(dataset, dataset.storage.listing(column_folder(name))))
+
+
+def _shards_of(dataset: Dataset, files: Collection[str]) -> set[int]:
+    tars = (name.removesuffix(".tar") + ".parquet" for name in files if name.endswith(".tar"))
+    return dataset.shards_in(tars) | dataset.shards_in(files)
+
+
+def _nothing(dataset: Dataset, name: str, there: list[int]) -> Iterator[str]:
+    missing = dataset.plan.shards - len(there)
+    if missing:
+        first = min(set(range(len(there) + 1)) - set(there))
+        more = f" (nor of {missing - 1} more of this column)" if missing > 1 else ""
+        yield (
+            f"{shard_name(column_folder(name), first, 'parquet')} is missing, nothing of it is there{more}: "
+            "run distort again"
+        )
 
 
 def _strangers(dataset: Dataset) -> Iterator[str]:
     """Files and folders that belong to no shard of the plan."""
-    shards = {f"{i:06d}.{end}" for i in range(dataset.plan.shards) for end in ("tar", "parquet")}
     columns = {column_folder(name) for name in dataset.columns}
     for name, size in dataset.storage.listing().items():
         if name == PARTIAL:
@@ -80,29 +105,41 @@ def _strangers(dataset: Dataset) -> Iterator[str]:
             yield f"{name}: a folder without {COLUMN}, not a column"
     for folder in sorted({*columns, ERRORS}):
         for name in dataset.storage.listing(folder):
-            if name not in shards and name != COLUMN:
+            if not _shards_of(dataset, [name]) and name != COLUMN:
                 yield f"{folder}/{name}: not a file of this plan, which has {dataset.plan.shards} shards"
 
 
+def _problems(dataset: Dataset, name: str, shard: int, decode: Decoder | None) -> list[str]:
+    """What is wrong with one shard of a column; also when its files cannot be read at all."""
+    problems = []
+    try:
+        problems.extend(_shard(dataset, name, shard, decode))
+    except OSError as error:
+        where = error.filename or shard_name(column_folder(name), shard, "tar")
+        problems.append(f"{where} cannot be read: {error.strerror}" if error.strerror else str(error))
+    except DatasetError as error:
+        problems.append(str(error))
+    return problems
+
+
 def _shard(dataset: Dataset, name: str, shard: int, decode: Decoder | None) -> Iterator[str]:
+    """Raises DatasetError or OSError when a file of the shard cannot be read."""
     folder = column_folder(name)
     tar_name, parquet_name = (shard_name(folder, shard, end) for end in ("tar", "parquet"))
-    has_tar = dataset.storage.exists(tar_name)
-    has_parquet = dataset.storage.exists(parquet_name)
-    if not has_parquet:
-        left = "its tar is there but not committed" if has_tar else "nothing of it is there"
-        yield f"{parquet_name} is missing, {left}: run distort again"
+    if not dataset.storage.exists(parquet_name):
+        yield f"{parquet_name} is missing, its tar is there but not committed: run distort again"
         return
-    if not has_tar:
+    if not dataset.storage.exists(tar_name):
         yield f"{tar_name} is missing, its Parquet file is there: run distort again"
         return
-    try:
-        table, mark = dataset.parquet(name, shard)
-    except DatasetError as error:
-        yield str(error)
+    table, mark = dataset.parquet(name, shard)
+    if not table.schema.equals(SCHEMA):
+        yield f"{parquet_name}: its columns are not those of a shard"
         return
     rows = table.to_pylist()
-    yield from _keys(dataset, name, shard, [row["key"] for row in rows])
+    if odd := {row["distortion"] for row in rows} - {name}:
+        yield f"{parquet_name}: rows of distortion {', '.join(sorted(odd))}"
+    yield from _samples(dataset, name, shard, [(row["key"], row["label"], row["source"]) for row in rows])
     data = dataset.storage.read(tar_name)
     if len(data) != mark.tar_size:
         yield f"{tar_name}: {len(data)} bytes, committed with {mark.tar_size}: truncated or replaced"
@@ -152,31 +189,46 @@ def _teachers(dataset: Dataset) -> Iterator[str]:
                 yield f"{file}: its sha256 is not the one in {TEACHER}: damaged; run 'train teach' again"
 
 
-def _keys(dataset: Dataset, name: str, shard: int, keys: list[str]) -> Iterator[str]:
-    """Every picture of the manifest is in ``clean`` or in ``errors``; other columns hold what clean holds."""
-    where = f"{shard_name(column_folder(name), shard, 'parquet')}"
+def _samples(dataset: Dataset, name: str, shard: int, samples: list[tuple]) -> Iterator[str]:
+    """Every picture of the manifest is in ``clean`` or in ``errors``; other columns hold what clean holds.
+
+    ``samples`` are tuples of key, label and source.
+    """
+    where = shard_name(column_folder(name), shard, "parquet")
+    keys = [key for key, _, _ in samples]
     if name == "clean":
-        planned = manifest_rows(dataset.storage, shard)
-        bad = len(planned) - len(keys) // dataset.plan.crops
-        errors = shard_name(ERRORS, shard, "parquet")
-        noted = dataset.bad_pictures(shard)
-        if bad != noted:
-            yield (
-                f"{where}: {len(planned)} pictures planned, {len(planned) - bad} stored, {noted} in {errors}: "
-                f"{bad - noted} unaccounted for"
-            )
-        order = {row["key"]: i for i, row in enumerate(planned)}
-        pictures = [order.get(key if dataset.plan.crops == 1 else key.rpartition("-")[0]) for key in keys]
-        if None in pictures or pictures != sorted(pictures) or len(set(keys)) != len(keys):
-            yield f"{where}: keys are not those of {MANIFEST}, each once and in its order"
+        yield from _planned(dataset, shard, where, samples)
         return
     try:
-        clean = dataset.parquet("clean", shard, ["key"])[0]["key"].to_pylist()
+        clean = dataset.parquet("clean", shard, ["key", "label", "source"])[0]
     except DatasetError:
         return  # said of the clean column already
-    if keys != clean:
-        odd = next((f"'{b}' for '{a}'" for a, b in zip(clean, keys, strict=False) if a != b), "")
+    clean = list(zip(*(column.to_pylist() for column in clean.columns), strict=True))
+    if keys != [key for key, _, _ in clean]:
+        odd = next((f"'{b}' for '{a}'" for (a, *_), b in zip(clean, keys, strict=False) if a != b), "")
         yield f"{where}: {len(keys)} keys, clean has {len(clean)}; not the same in the same order {odd}".rstrip()
+    elif samples != clean:
+        yield f"{where}: its labels or sources are not those of clean"
+
+
+def _planned(dataset: Dataset, shard: int, where: str, samples: list[tuple]) -> Iterator[str]:
+    """The clean column's samples are those of the manifest, less the bad pictures."""
+    planned = {row["key"]: (i, row) for i, row in enumerate(manifest_rows(dataset.storage, dataset.plan, shard))}
+    bad, noted = len(planned) - len(samples) // dataset.plan.crops, dataset.bad_pictures(shard)
+    if bad != noted:
+        yield (
+            f"{where}: {len(planned)} pictures planned, {len(planned) - bad} stored, {noted} in "
+            f"{shard_name(ERRORS, shard, 'parquet')}: {bad - noted} unaccounted for"
+        )
+    keys = [key for key, _, _ in samples]
+    found = [planned.get(key if dataset.plan.crops == 1 else key.rpartition("-")[0]) for key in keys]
+    order = [place[0] for place in found if place]
+    if None in found or order != sorted(order) or len(set(keys)) != len(keys):
+        yield f"{where}: keys are not those of {MANIFEST}, each once and in its order"
+    elif any(
+        tuple(rest) != (row["label"], row["source"]) for (_, *rest), (_, row) in zip(samples, found, strict=True)
+    ):
+        yield f"{where}: its labels or sources are not those of {MANIFEST}"
 
 
 def _members(extension: str, tar_name: str, data: bytes, rows: list[dict]) -> Iterator[str]:
@@ -190,7 +242,7 @@ def _members(extension: str, tar_name: str, data: bytes, rows: list[dict]) -> It
     try:
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
             members = tar.getmembers()
-            if [m.name for m in members] != [name for name, _, _ in expected]:
+            if [m.name for m in members if m.isreg()] != [name for name, _, _ in expected]:
                 yield f"{tar_name}: its members are not those of its Parquet file"
                 return
             for member, (name, offset, size), row in zip(members, expected, _spread(rows), strict=True):
@@ -201,9 +253,9 @@ def _members(extension: str, tar_name: str, data: bytes, rows: list[dict]) -> It
                     yield f"{tar_name}: {name} is {content!r}, its Parquet row says {row['label']}"
                 if name.endswith(".json"):
                     record = json.loads(content)
-                    if any(record[field] != row[field] for field in record):
+                    if record != {field: row[field] for field in IN_JSON}:
                         yield f"{tar_name}: {name} and its Parquet row disagree"
-    except (tarfile.TarError, ValueError, KeyError) as error:
+    except (tarfile.TarError, ValueError, RecursionError) as error:
         yield f"{tar_name}: not a sound tar: {error}"
 
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tarfile
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from shards.column import settings_sha256
 from shards.errors import DatasetError
-from shards.plan import shard_name
+from shards.plan import column_folder, shard_name
 from shards.storage import Storage
 
 #: ``shards`` documents these in docs/format.md; other programs read them.
@@ -42,12 +44,15 @@ IN_JSON = ("bytes", "bpp", "psnr", "ssim", "width", "height", "source")
 #: A member's USTAR header, but for its name, size and checksum. Filling these in is several times faster than
 #: tarfile's own writer, which took 2 % of a whole run.
 HEADER = tarfile.TarInfo().tobuf(tarfile.USTAR_FORMAT)
+MEMBER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._:+@=-]*")  #: names of members: no folders, nothing hidden
 NAME, SIZE, CHECKSUM = slice(0, 100), slice(124, 136), slice(148, 156)
 
 
 def header(name: str, size: int) -> bytes:
     """The USTAR header of a file of mode 644, time 0 and owner 0; byte for byte what tarfile writes."""
     encoded = name.encode()
+    if not MEMBER.fullmatch(name):
+        raise DatasetError(f"{name!r} is no name for a member of a shard: a key, a column or an extension is odd")
     if len(encoded) > NAME.stop:
         raise DatasetError(f"{name} is longer than the {NAME.stop} bytes that a tar has for a name")
     block = bytearray(HEADER)
@@ -94,11 +99,13 @@ class TarWriter:
 class ShardWriter:
     """Collects one shard of a column in a scratch folder; ``commit`` makes it part of the dataset."""
 
-    def __init__(self, storage: Storage, scratch: Path, plan: str, folder: str, column: str, shard: int):
-        self.storage, self.scratch, self.plan = storage, scratch, plan
-        self.folder, self.column, self.shard = folder, column, shard
+    def __init__(self, storage: Storage, scratch: Path, plan: str, column: dict, shard: int):
+        """``plan`` is the plan's hash, ``column`` the contents of ``column.json``."""
+        self.storage, self.plan, self.column, self.shard = storage, plan, column, shard
+        self.name: str = column["column"]
+        self.folder = column_folder(self.name)
         self.rows: list[dict] = []
-        self.tar = TarWriter(scratch / f"{folder}-{shard:06d}.tar")
+        self.tar = TarWriter(scratch / f"{self.folder}-{shard:06d}.tar")
 
     def add(
         self,
@@ -117,7 +124,7 @@ class ShardWriter:
         """Append a sample. ``bytes`` is its rate, None without a bitstream; ``psnr`` None means identical."""
         row = {
             "key": key,
-            "distortion": self.column,
+            "distortion": self.name,
             "label": label,
             "source": source,
             "bytes": bytes,
@@ -140,6 +147,8 @@ class ShardWriter:
         self.tar.close()
         mark = {
             "plan": self.plan,
+            "column": self.name,
+            "settings_sha256": settings_sha256(self.column),
             "samples": str(len(self.rows)),
             "tar_size": str(self.tar.size),
             "tar_sha256": self.tar.sha256.hexdigest(),

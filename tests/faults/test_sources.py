@@ -324,7 +324,7 @@ def test_keys_that_are_no_names_are_refused(dataset, tree, tmp_path, key):
     shutil.copytree(dataset, d)
     forge(d, "key", key)
     with pytest.raises(DatasetError, match=r"manifest.parquet holds the key .*letters, digits, _ and - only"):
-        manifest_rows(Dataset(d).storage, 0)
+        manifest_rows(Dataset(d).storage, Dataset(d).plan, 0)
     column = d / "jpeg-10" / "000000.parquet"
     table = pq.read_table(column)
     keys = pa.array([key, *table["key"].to_pylist()[1:]])
