@@ -249,13 +249,14 @@ def preview(picture, out, distortions, crop, exif_orientation, ssim):
         raise DatasetError(f"{out}: no format for pictures is called '{target.suffix}'; use .png")
     try:
         image = pictures.load(sources.read(str(path.parent), path.name), exif_orientation)
-        _, clean = crops.parse(crop).apply(image, 0, path.stem)[0]
+        key = path.stem.encode("utf-8", "backslashreplace").decode()
+        _, clean = crops.parse(crop).apply(image, 0, key)[0]
     except pictures.BadPicture as error:
         raise DatasetError(f"{picture}: {error}") from None
     reference = Reference(clean, ssim)
     panels = [sheet.Panel("clean", clean, None, math.inf, 1.0)]
     for distortion in parse_list(distortions):
-        made = distortion.apply(clean, LOSSLESS["webp"], generator(0, path.stem, distortion.name))
+        made = distortion.apply(clean, LOSSLESS["webp"], generator(0, key, distortion.name))
         panels.append(
             sheet.Panel(distortion.name, made.rgb, made.bytes, reference.psnr(made.rgb), reference.ssim(made.rgb))
         )

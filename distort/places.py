@@ -106,8 +106,11 @@ def _scan(path: bytes) -> tuple[list[str], list[str]]:
 
 
 def _is_folder(entry: os.DirEntry) -> bool:
+    """Whether it is a folder, or a link that by its name should lead to one: listing that says what is wrong."""
     try:
-        return entry.is_dir()
+        if entry.is_dir():
+            return True
+        return entry.is_symlink() and b"." not in entry.name and not os.path.exists(entry.path)
     except OSError:  # a link to itself; reading it says so
         return False
 

@@ -21,7 +21,9 @@ def list_folder(root: Disk | Remote) -> Listing:
         if root.remote:
             raise
         path = os.fsdecode(error.filename or root.root)
-        raise SourceError(f"{path} cannot be listed: {error.strerror or error}") from None
+        odd = isinstance(error, FileNotFoundError) and "\\x" in path
+        reason = "its name is not UTF-8; rename it" if odd else error.strerror or error
+        raise SourceError(f"{path} cannot be listed: {reason}") from None
 
 
 def _listing(root: Disk | Remote) -> Listing:

@@ -174,6 +174,18 @@ def test_a_folder_that_cannot_be_listed_is_not_passed_over(forbidden, nobody):
         list_pictures(str(forbidden))
 
 
+def test_a_class_behind_a_dead_link_or_an_odd_name_is_not_passed_over(tmp_path):
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "1.jpg").touch()
+    (tmp_path / "dog").symlink_to("/nowhere/dog")
+    with pytest.raises(SourceError, match="dog cannot be listed: No such file or directory"):
+        list_pictures(str(tmp_path))
+    (tmp_path / "dog").unlink()
+    os.mkdir(os.fsencode(tmp_path) + b"/caf\xe9")
+    with pytest.raises(SourceError, match=r"caf\\xe9 cannot be listed: its name is not UTF-8; rename it"):
+        list_pictures(str(tmp_path))
+
+
 def test_empty_folders_and_what_systems_leave_are_no_classes(tmp_path):
     for name in ("cat", "dog", "empty", "@eaDir", "__MACOSX", "cat/@eaDir", "cat/.thumbnails"):
         (tmp_path / name).mkdir()
