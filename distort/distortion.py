@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import os
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,6 +31,14 @@ class Distorted:
     stored: bytes  #: the bitstream, or the lossless file of a distortion that has none
     rgb: np.ndarray  #: uint8 (height, width, 3), what ``stored`` decodes to
     bytes: int | None  #: length of the last codec's bitstream; None when no codec took part
+
+
+class RoundTrip(NamedTuple):
+    """A picture through a distortion and back."""
+
+    rgb: np.ndarray  #: uint8 (height, width, 3)
+    bitstream: bytes | None  #: of the last step; None when that is a filter
+    bytes: int | None  #: rate: length of the last codec's bitstream; None when no codec took part
 
 
 @dataclass(frozen=True)
@@ -59,9 +68,23 @@ class Distortion:
     def apply(self, rgb: np.ndarray, store: Lossless, rng: np.random.Generator) -> Distorted:
         """Distort a uint8 (height, width, 3) picture; ``store`` keeps what has no bitstream of its own.
 
-        Raises UnsupportedPicture when a codec of the chain cannot hold a picture of this size, and RuntimeError,
-        ValueError or OSError, naming the step, when a step fails.
+        Raises what ``roundtrip`` does.
         """
+        made = self.roundtrip(rgb, rng)
+        stored = store.encode(made.rgb) if made.bitstream is None else made.bitstream
+        return Distorted(stored, made.rgb, made.bytes)
+
+    def roundtrip(self, rgb: np.ndarray, rng: np.random.Generator | None = None) -> RoundTrip:
+        """Distort one uint8 (height, width, 3) picture, without a dataset around it.
+
+        ``rng`` draws the noise; without one every call draws anew.
+        Raises UnsupportedPicture when a codec of the chain cannot hold a picture of this size, and RuntimeError,
+        ValueError or OSError when a step fails.
+        """
+        if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size:
+            raise ValueError(f"{self.name} needs a uint8 array (height, width, 3), got {rgb.dtype} {rgb.shape}")
+        if rng is None:
+            rng = np.random.default_rng()
         rate = stream = None
         for step in self.steps:
             try:
@@ -77,7 +100,7 @@ class Distortion:
                 raise
             except Exception as error:  # a codec of another package may raise anything
                 raise RuntimeError(f"{step.name}: {type(error).__name__}: {error}") from error
-        return Distorted(store.encode(rgb) if stream is None else stream, rgb, rate)
+        return RoundTrip(rgb, stream, rate)
 
     def settings(self) -> list[dict]:
         """Full settings and library versions of every step, as plain JSON."""

@@ -11,6 +11,7 @@ import functools
 import importlib
 import json
 from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,9 +19,12 @@ from distort import grammar
 from distort.codecs.base import Codec, Decoder, Filter, Step, UnsupportedPicture
 from shards.errors import DatasetError
 
+if TYPE_CHECKING:
+    from distort.distortion import Distortion
+
 __all__ = [
     "Codec", "ColumnDecoder", "Decoder", "Filter", "Step", "UnsupportedPicture",
-    "decode", "decoder", "load", "names",
+    "decode", "decoder", "get", "load", "names",
 ]  # fmt: skip
 
 REGISTRY = {
@@ -68,6 +72,16 @@ def load(name: str) -> type[Step]:
     """The class registered as ``name``. Raises KeyError when there is none, ImportError without its library."""
     module, _, attribute = _registry()[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def get(name: str) -> Distortion:
+    """The distortion called ``name``, for arrays: ``codecs.get("bpg-41").roundtrip(rgb)``.
+
+    Chains work too ("noise-20+jpeg-10"). Raises ValueError, with the nearest name, for one that does not exist.
+    """
+    from distort.distortion import parse  # which imports this module
+
+    return parse(name)
 
 
 class ColumnDecoder:

@@ -97,3 +97,31 @@ def test_blur_is_a_gaussian_of_radius_four_sigma():
     kernel = np.exp(-0.5 * offsets**2) * (abs(offsets) <= 4)
     kernel /= kernel.sum()
     assert np.abs(blurred - 255 * np.outer(kernel, kernel)).max() <= 0.5
+
+
+def test_one_array_goes_through_a_distortion_without_a_dataset(crop):
+    made = codecs.get("bpg-41:fast").roundtrip(crop)
+    assert made.bytes == len(made.bitstream)
+    assert np.array_equal(codecs.decode(made.bitstream, "bpg"), made.rgb)
+    chained = codecs.get("jpeg-10+noise-20").roundtrip(crop, np.random.default_rng(0))
+    again = codecs.get("jpeg-10+noise-20").roundtrip(crop, np.random.default_rng(0))
+    assert np.array_equal(chained.rgb, again.rgb)
+    assert (chained.bitstream, chained.bytes) == (None, len(codecs.get("jpeg-10").roundtrip(crop).bitstream))
+    flipped = codecs.get("jxl-40").roundtrip(crop[:, ::-1])
+    assert np.array_equal(flipped.rgb, codecs.get("jxl-40").roundtrip(crop[:, ::-1].copy()).rgb)
+
+
+@pytest.mark.parametrize("shape", [(224, 224), (3, 224, 224), (224, 224, 4), (0, 224, 3)])
+def test_an_array_that_is_no_rgb_picture_is_refused_with_its_shape(shape):
+    with pytest.raises(ValueError, match=r"jpeg-10 needs a uint8 array \(height, width, 3\), got uint8"):
+        codecs.get("jpeg-10").roundtrip(np.zeros(shape, np.uint8))
+    with pytest.raises(ValueError, match="got float64"):
+        codecs.get("jpeg-10").roundtrip(np.zeros((8, 8, 3)))
+
+
+def test_a_codec_that_cannot_hold_the_crops_is_refused_before_anything_is_made(run, tree, tmp_path):
+    arguments = ("--crop", "center:8", "--distortions", "jpeg-10,hevc-41")
+    done = run("distort", "run", tree, tmp_path / "d", *arguments)
+    assert done.returncode == 1
+    assert "hevc-41 cannot be made with --crop center:8: x265 does not encode 8x8" in done.stderr
+    assert not list(tmp_path.rglob("*.tar"))

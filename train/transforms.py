@@ -1,0 +1,78 @@
+"""Distortions in a pipeline of one's own: a torchvision transform that needs no dataset of shards.
+
+::
+
+    from torchvision.transforms import v2
+    from train.transforms import Distort
+
+    v2.Compose([v2.RandomResizedCrop(224), Distort("jpeg-10"), v2.ToImage(), v2.ToDtype(torch.float32, True)])
+
+For accuracies to be compared, distort a dataset once: everybody then reads the same bitstreams, and they are not
+encoded anew in every epoch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from distort.distortion import DistortionError, parse
+
+
+class Distort(v2.Transform):
+    """Encode and decode pictures with a codec, or apply a filter; boxes, masks and labels pass through.
+
+    ``names``: distortions as ``distort list`` has them, "clean" for none. Several are drawn from, each alike, once
+    per call: ``Distort(*(f"jpeg-{quality}" for quality in range(5, 31)))`` is JPEG of a random quality.
+    Draws come from torch's random numbers, so a seed repeats them.
+
+    Takes RGB PIL images and uint8 tensors (…, 3, height, width), and gives back what it was given.
+    Raises ValueError for a name that does not exist, with the nearest one, and for other pictures.
+    """
+
+    def __init__(self, *names: str):
+        super().__init__()
+        if not names:
+            raise DistortionError("Distort needs a distortion, as in Distort('jpeg-10')")
+        self.names = names
+        self.distortions = [None if name == "clean" else parse(name) for name in names]
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """Draw the distortion of one call, and the seed of its noise."""
+        which = int(torch.randint(len(self.distortions), ()))
+        return {"distortion": self.distortions[which], "seed": int(torch.randint(2**62, ()))}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Distort one input."""
+        distortion = params["distortion"]
+        if distortion is None or _is_annotation(inpt):
+            return inpt
+        rng = np.random.default_rng(params["seed"])
+        if isinstance(inpt, Image.Image):
+            if inpt.mode != "RGB":
+                raise ValueError(f"Distort takes RGB pictures, this one is {inpt.mode}: convert it first")
+            return Image.fromarray(distortion.roundtrip(np.asarray(inpt), rng).rgb)
+        if inpt.dtype != torch.uint8 or inpt.ndim < 3 or inpt.shape[-3] != 3:
+            raise ValueError(
+                f"Distort takes uint8 tensors (…, 3, height, width), got {inpt.dtype} {tuple(inpt.shape)}: "
+                "put it before the conversion to floating point"
+            )
+        pictures = inpt.movedim(-3, -1).cpu().numpy().reshape(-1, *inpt.shape[-2:], 3)
+        made = np.stack([distortion.roundtrip(np.ascontiguousarray(rgb), rng).rgb for rgb in pictures])
+        out = torch.from_numpy(made).movedim(-1, -3).reshape(inpt.shape).to(inpt.device)
+        return tv_tensors.wrap(out, like=inpt) if isinstance(inpt, tv_tensors.TVTensor) else out
+
+    _get_params, _transform = make_params, transform  # their names before torchvision 0.21
+
+    def extra_repr(self) -> str:
+        return ", ".join(self.names)
+
+
+def _is_annotation(inpt: Any) -> bool:
+    """Boxes, masks and key points, which torchvision hands to every transform."""
+    return isinstance(inpt, tv_tensors.TVTensor) and not isinstance(inpt, tv_tensors.Image | tv_tensors.Video)
