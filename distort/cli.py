@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+import pyarrow as pa
 from PIL import Image
 
-from distort import classes, codecs, columns, crops, job, pictures, preflight, retry, sheet, sources
+from distort import classes, codecs, columns, crops, estimate, job, pictures, preflight, retry, sheet, sources
 from distort import slurm as scripts
 from distort import status as looking
 from distort.codecs import Codec
@@ -25,6 +26,9 @@ from distort.planning import make_plan
 from shards.console import Group, table
 from shards.dataset import Dataset
 from shards.errors import DatasetError
+from shards.plan import Plan, manifest_rows
+
+LONG = 20_000  #: pictures times columns from which a run is worth an estimate
 
 
 @click.group(cls=Group)
@@ -65,6 +69,9 @@ def main():
 @click.option(
     "--retry", is_flag=True, help="Make the shards again that lack pictures which can be read by now, all columns."
 )
+@click.option(
+    "--dry-run", is_flag=True, help="Only say what there is, what it would take (time, disk, memory), and stop."
+)
 @click.option("--planned", is_flag=True, help="SOURCE is what DATASET was planned from: do not list it again.")
 @work
 def run(**options):
@@ -75,7 +82,10 @@ def run(**options):
     see 'shards errors DATASET'.
     """
     with _stoppable():
-        _execute(*_plan_run(options), options, options["max_bad"])
+        if options["dry_run"]:
+            _dry_run(options)
+        else:
+            _execute(*_plan_run(options), options, options["max_bad"])
 
 
 @main.command(epilog="Example: distort add val --distortions avif-30,jxl-40")
@@ -95,19 +105,8 @@ def _plan_run(options: dict) -> tuple[Dataset, list[Distortion], str]:
         dataset = job.reopen(options["dataset"], options["source"], options["split"])
         root = sources.root_of(options["source"], options["split"])
     else:
-        listing = sources.list_pictures(options["source"], options["split"], options["labels"])
-        if options["classes"]:
-            listing = classes.relabel(listing, classes.read(options["classes"]))
-        for line in preflight.describe(listing):
-            click.echo(line, err=True)
-        plan, manifest = make_plan(
-            listing,
-            crops.parse(options["crop"]),
-            settings={name: options[name] for name in ("clean", "ssim", "exif_orientation")},
-            **{name: options[name] for name in ("seed", "shard_size", "keep_order", "limit")},
-        )
-        preflight.refuse_unreadable(listing.root, plan, manifest, options["max_bad"])
-        dataset, root = job.create(options["dataset"], plan, manifest), listing.root
+        root, plan, manifest = _plan(options)
+        dataset = job.create(options["dataset"], plan, manifest)
     k, n = options["part"]
     again = retry.mended(dataset, root, range(k - 1, dataset.plan.shards, n)) if options["retry"] else []
     if again:
@@ -117,6 +116,46 @@ def _plan_run(options: dict) -> tuple[Dataset, list[Distortion], str]:
     columns.declare(dataset, wanted, options["any_version"])
     retry.take_back(dataset, again)
     return dataset, wanted, root
+
+
+def _plan(options: dict) -> tuple[str, Plan, pa.Table]:
+    """Root of the source, plan and manifest; says what was found. Nothing is written."""
+    listing = sources.list_pictures(options["source"], options["split"], options["labels"])
+    if options["classes"]:
+        listing = classes.relabel(listing, classes.read(options["classes"]))
+    for line in preflight.describe(listing):
+        click.echo(line, err=True)
+    plan, manifest = make_plan(
+        listing,
+        crops.parse(options["crop"]),
+        settings={name: options[name] for name in ("clean", "ssim", "exif_orientation")},
+        **{name: options[name] for name in ("seed", "shard_size", "keep_order", "limit")},
+    )
+    rows = preflight.sample(manifest)
+    click.echo(preflight.refuse_unreadable(listing.root, plan, rows, options["max_bad"]), err=True)
+    return listing.root, plan, manifest
+
+
+def _dry_run(options: dict) -> None:
+    """Everything that a run says and refuses before it writes."""
+    wanted = parse_list(options["distortions"])
+    root, plan, manifest = _plan(options)
+    k, n = options["part"]
+    todo = list(range(k - 1, plan.shards, n))
+    if dataset := job.find(options["dataset"], plan, manifest):
+        there = [d for d in wanted if d.name in dataset.columns]
+        columns.check(dataset, tuple(d.spec for d in there), options["any_version"])
+        todo = job.unfinished(dataset, [d.name for d in wanted], todo, only_add=False)
+    count = sum(map(plan.pictures_of, todo))
+    click.echo(f"{len(todo)} of {plan.shards} shards to make, {count:,} pictures, {len(wanted) + 1} columns")
+    measured = estimate.measure(root, plan, preflight.sample(manifest, 200), wanted, budget=5)
+    if measured:
+        click.echo(
+            estimate.describe(measured, count * plan.crops, options["workers"] or _cores(), options["dataset"])
+        )
+        click.echo(
+            f"\n{estimate.by_column(measured)}\n\nmeasured on {measured.pictures} pictures; nothing was written"
+        )
 
 
 def _plan_add(options: dict) -> tuple[Dataset, list[Distortion], None]:
@@ -146,11 +185,32 @@ def _engine(engine: str, workers: int | None, address: str | None) -> job.Engine
         return functools.partial(map_unordered, workers=workers, address=address)
     from distort.engines.local import map_unordered
 
-    return functools.partial(map_unordered, workers=workers or len(os.sched_getaffinity(0)))
+    return functools.partial(map_unordered, workers=workers or _cores())
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _say_what_it_takes(dataset: Dataset, distortions: list[Distortion], root: str, options: dict) -> None:
+    """One line before a long run, from pictures of its first shard; measuring takes about a second."""
+    k, n = options["part"]
+    mine = range(k - 1, dataset.plan.shards, n)
+    todo = job.unfinished(dataset, [d.name for d in distortions], mine, only_add=False)
+    count = sum(map(dataset.plan.pictures_of, todo))
+    if count * (len(distortions) + 1) < LONG:
+        return
+    rows = manifest_rows(dataset.storage, dataset.plan, todo[0])
+    if measured := estimate.measure(root, dataset.plan, rows, distortions, budget=1):
+        workers = options["workers"] or _cores()
+        line = estimate.describe(measured, count * dataset.plan.crops, workers, options["dataset"])
+        click.echo(f"{len(todo)} shards to make, {count:,} pictures: {line}", err=True)
 
 
 def _execute(dataset: Dataset, distortions, source_root, options: dict, max_bad: float) -> None:
     start = _engine(options["engine"], options["workers"], options["address"])
+    if source_root and options["engine"] == "local":
+        _say_what_it_takes(dataset, distortions, source_root, options)
     summary = job.execute(
         dataset, distortions, source_root, start, options["part"], options["any_version"], max_bad
     )

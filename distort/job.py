@@ -52,25 +52,36 @@ def create(dataset: str, plan: Plan, manifest: pa.Table) -> Dataset:
     """Write a plan into a new folder, or find the same plan in it. Raises DatasetError for another plan."""
     storage = Storage(dataset)
     storage.sweep()
-    others = storage.listing().keys() - {FILE, MANIFEST, PARTIAL}
-    if not storage.exists(FILE):
-        if others:
-            raise DatasetError(f"{dataset} holds {min(others)} and no {FILE}; choose a new or empty folder")
+    if not find(dataset, plan, manifest):
         with suppress(FileExistsError):  # another job was faster; whether it has the same plan is seen below
             plan.write(storage, manifest)
-    there = Plan.read(storage)
-    if there.hash != plan.hash:
-        raise DatasetError(
-            f"{dataset} was planned otherwise; use another folder, or the settings it has:\n  "
-            + "\n  ".join(there.differences(plan))
-        )
+        find(dataset, plan, manifest)
     if not storage.exists(MANIFEST):
         plan.write_manifest(storage, manifest)
-    elif not _same(storage, manifest):
+    return Dataset(dataset)
+
+
+def find(dataset: str, plan: Plan, manifest: pa.Table) -> Dataset | None:
+    """The dataset when it is there with this plan; None when the folder is new or empty. Writes nothing.
+
+    Raises DatasetError when the folder holds anything else.
+    """
+    storage = Storage(dataset)
+    if not storage.exists(FILE):
+        if others := storage.listing().keys() - {FILE, MANIFEST, PARTIAL}:
+            raise DatasetError(f"{dataset} holds {min(others)} and no {FILE}; choose a new or empty folder")
+        return None
+    found = Dataset(dataset)
+    if found.plan.hash != plan.hash:
+        raise DatasetError(
+            f"{dataset} was planned otherwise; use another folder, or the settings it has:\n  "
+            + "\n  ".join(found.plan.differences(plan))
+        )
+    if storage.exists(MANIFEST) and not _same(storage, manifest):
         raise DatasetError(
             f"{dataset}/{MANIFEST} is not that of its {FILE}; delete it, the same command writes it"
         )
-    return Dataset(dataset)
+    return found
 
 
 def _same(storage: Storage, manifest: pa.Table) -> bool:

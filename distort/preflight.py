@@ -36,19 +36,26 @@ def describe(listing: Listing) -> Iterator[str]:
     yield from listing.notes
 
 
-def refuse_unreadable(root: str, plan: Plan, manifest: pa.Table, max_bad: float) -> None:
-    """Try a few pictures from all over the plan. Raises SourceError when nearly all of them cannot be read."""
-    step = -(-len(manifest) // SAMPLE)
-    rows = manifest.take(list(range(0, len(manifest), step))).to_pylist()
+def sample(manifest: pa.Table, count: int = SAMPLE) -> list[dict]:
+    """Rows from all over a manifest."""
+    step = -(-len(manifest) // count)
+    return manifest.take(list(range(0, len(manifest), step))).to_pylist()
+
+
+def refuse_unreadable(root: str, plan: Plan, rows: list[dict], max_bad: float) -> str:
+    """Try some pictures and say how many cannot be read. Raises SourceError when that is nearly all of them."""
     with ThreadPoolExecutor(8) as pool:  # an object store answers several at a time; Pillow is used by one thread
         found = list(pool.map(lambda row: _read(root, row), rows))
     reasons = Counter(filter(None, (_fault(plan, row, data) for row, data in zip(rows, found, strict=True))))
+    if not reasons:
+        return f"{len(rows)} pictures tried, all can be read"
+    common = "".join(f"\n  {count} x {reason}" for reason, count in reasons.most_common(3))
+    said = f"{reasons.total()} of {len(rows)} pictures tried cannot be read:{common}"
     if reasons.total() > len(rows) * max(NEARLY_ALL, max_bad):
-        common = "".join(f"\n  {count} x {reason}" for reason, count in reasons.most_common(3))
         raise SourceError(
-            f"{root}: {reasons.total()} of {len(rows)} pictures tried cannot be read:{common}\n"
-            "Nothing was written. Mend the cause, or give --max-bad 1 to go on all the same"
+            f"{root}: {said}\nNothing was written. Mend the cause, or give --max-bad 1 to go on all the same"
         )
+    return said
 
 
 def unreadable(root: str, plan: Plan, row: dict) -> str | None:

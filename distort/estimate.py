@@ -1,0 +1,142 @@
+"""What a run will take, from a few pictures measured here: time, disk and memory."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from distort import crops, pictures, sources
+from distort.codecs import UnsupportedPicture
+from distort.codecs.lossless import LOSSLESS
+from distort.columns import CLEAN
+from distort.distortion import Distortion, generator
+from distort.metrics import Reference
+from distort.pictures import BadPicture
+from shards.console import size, table
+from shards.plan import Plan
+
+TAR_BLOCK = 512
+ROW = 100  #: bytes of a sample's row in a Parquet file
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Means per sample (crop) over the pictures measured."""
+
+    pictures: int  #: that were measured
+    reading: float  #: seconds of one thread: read, decode and crop a sample
+    seconds: dict[str, float]  #: column -> seconds of one thread, metrics included
+    stored: dict[str, float]  #: column -> bytes on disk, headers included
+    memory: int  #: bytes a worker needs at least
+
+    @property
+    def per_sample(self) -> float:
+        return self.reading + sum(self.seconds.values())
+
+
+def measure(
+    root: str, plan: Plan, rows: Iterable[dict], distortions: list[Distortion], budget: float
+) -> Estimate | None:
+    """Make the columns of some pictures of the manifest, for ``budget`` seconds at most, and throw them away.
+
+    The first picture only warms up. None when fewer than two can be read.
+    """
+    start, samples, used = time.monotonic(), 0, -1
+    names = [CLEAN, *(d.name for d in distortions)]
+    reading, seconds, stored = 0.0, dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
+    for row in rows:
+        try:
+            begun = time.perf_counter()  # waiting for the disk counts
+            cut = _crop(root, plan, row)[: 1 if used < 0 else None]
+            took = time.perf_counter() - begun
+            made = [_make(clean, key, plan, distortions) for key, clean in cut]
+        except (BadPicture, UnsupportedPicture):
+            continue
+        used += 1
+        if used:
+            samples += len(cut)
+            reading += took
+            for each in made:
+                for name, (cpu, length) in each.items():
+                    seconds[name] += cpu
+                    stored[name] += _on_disk(length, row["label"] is not None)
+        if used and time.monotonic() - start > budget:
+            break
+    if samples == 0:
+        return None
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return Estimate(
+        used,
+        reading / samples,
+        {name: value / samples for name, value in seconds.items()},
+        {name: value / samples for name, value in stored.items()},
+        memory,
+    )
+
+
+def _crop(root: str, plan: Plan, row: dict) -> list[tuple[str, np.ndarray]]:
+    data = sources.read(root, row["source"], row["offset"], row["size"])
+    image = pictures.load(data, plan.settings["exif_orientation"])
+    return crops.parse(plan.settings["crop"]).apply(image, plan.settings["seed"], row["key"])
+
+
+def _make(clean: np.ndarray, key: str, plan: Plan, distortions: list[Distortion]) -> dict[str, tuple[float, int]]:
+    """Column -> processor seconds and bytes stored. (A codec with threads here has one in a worker.)"""
+    store = LOSSLESS[plan.settings["clean"]]
+    begun = time.process_time()
+    length = len(store.encode(clean))
+    reference = Reference(clean, plan.settings["ssim"])
+    made = {CLEAN: (time.process_time() - begun, length)}
+    for distortion in distortions:
+        begun = time.process_time()
+        distorted = distortion.apply(clean, store, generator(plan.settings["seed"], key, distortion.name))
+        reference.psnr(distorted.rgb), reference.ssim(distorted.rgb)
+        made[distortion.name] = time.process_time() - begun, len(distorted.stored)
+    return made
+
+
+def _on_disk(length: int, labelled: bool) -> int:
+    """Bytes of a sample in tar and Parquet file: picture, ``.json`` and ``.cls``, each with a header."""
+    return TAR_BLOCK + -(-length // TAR_BLOCK) * TAR_BLOCK + (2 + 2 * labelled) * TAR_BLOCK + ROW
+
+
+def describe(estimate: Estimate, samples: int, workers: int, dataset: str) -> str:
+    """One line: time, disk and memory of ``samples`` crops made by ``workers``."""
+    disk = samples * sum(estimate.stored.values())
+    text = (
+        f"about {tqdm.format_interval(samples * estimate.per_sample / workers)} with {workers} workers "
+        f"({1000 * estimate.per_sample:.1f} ms a sample), {size(disk)} on disk, "
+        f"{size(estimate.memory)} memory a worker"
+    )
+    free = _free(dataset)
+    return text if free is None or free > disk else f"{text}\nonly {size(free)} are free at {dataset}"
+
+
+def by_column(estimate: Estimate) -> str:
+    """A table of the columns: milliseconds and bytes of a sample, and shares of the time."""
+    rows = [
+        ["reading, crop", f"{1000 * estimate.reading:.1f}", "", f"{estimate.reading / estimate.per_sample:.0%}"]
+    ]
+    rows += [
+        [name, f"{1000 * cpu:.1f}", size(estimate.stored[name]), f"{cpu / estimate.per_sample:.0%}"]
+        for name, cpu in estimate.seconds.items()
+    ]
+    return table(["column", "ms a sample", "on disk", "time"], rows)
+
+
+def _free(dataset: str) -> int | None:
+    """Bytes free where a local dataset is or will be; None for one behind a url."""
+    if "://" in dataset:
+        return None
+    folder = Path(os.path.abspath(dataset))
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
