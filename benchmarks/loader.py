@@ -33,7 +33,7 @@ from shards.plan import column_folder
 from train.feed import slices
 from train.feed.data import Source, Stream, batches
 from train.feed.reading import survey
-from train.networks.models import IMAGENET_MEAN, IMAGENET_STD
+from train.networks.network import IMAGENET_MEAN, IMAGENET_STD
 
 BATCH = 64
 

@@ -20,9 +20,12 @@ from train.engine.step import PRECISIONS, Stepper
 from train.feed import slices
 from train.feed.data import Batch, Source, Stream, batches
 from train.feed.reading import survey
-from train.methods.objectives import CLEAN, Expert, FineTuning
+from train.methods.base import Context
+from train.methods.expert import Expert
+from train.methods.finetune import FineTuning
+from train.methods.reads import CLEAN
 from train.networks import models
-from train.networks.models import Teacher
+from train.networks.teacher import Teacher
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--arch", default="mnasnet1_0")
@@ -52,10 +55,11 @@ def synthetic(teacher: Teacher | None = None) -> Batch:
     return batch._replace(teacher=teacher.log_probs(batch.images[CLEAN])) if teacher else batch
 
 
-def stepper(objective, compile=False) -> Stepper:
+def stepper(method, compile=False, teacher=None) -> Stepper:
     torch.manual_seed(0)
-    student = models.build(options.arch, options.classes)
-    return Stepper(student, objective, world, lr=1e-5, amp=options.amp, compile=compile)
+    own = method(method.Options(options.column), Context(options.arch))
+    network = models.build(options.arch, options.classes)
+    return Stepper(network, own, world, lr=1e-5, amp=options.amp, compile=compile, teacher=teacher)
 
 
 def seconds(run, clock=time.perf_counter) -> float:
@@ -72,9 +76,9 @@ def compare_steps() -> None:
     torch.manual_seed(0)
     teacher = Teacher(models.build(options.arch, options.classes), world.device)
     ways = {
-        "fine-tuning": (stepper(FineTuning(options.column)), synthetic()),
-        "expert, cached teacher": (stepper(Expert(options.column, 3.2)), synthetic(teacher)),
-        "expert, live teacher": (stepper(Expert(options.column, 3.2, teacher)), synthetic()),
+        "fine-tuning": (stepper(FineTuning), synthetic()),
+        "expert, cached teacher": (stepper(Expert), synthetic(teacher)),
+        "expert, live teacher": (stepper(Expert, teacher=teacher), synthetic()),
     }
     taken = {name: [] for name in ways}
     # On a CPU, the CPU time of the process: other programs on the machine disturb it little.
@@ -91,7 +95,7 @@ def compare_steps() -> None:
 
 
 def compare_feeding(compile: bool) -> None:
-    one = stepper(FineTuning(options.column), compile)
+    one = stepper(FineTuning, compile)
     batch = synthetic()
 
     def from_memory():

@@ -1,44 +1,58 @@
-"""What the command line says of a training; plain values, as they go into ``config.json``."""
+"""What a training is asked to do, besides what its method and its recipe own: the options of every method."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from train.options import option
+from train.recipes import Recipe
+
+ARCH_HELP = "mnasnet1_0, resnet50, … (torchvision), lite0 to lite2, timm:NAME, or MODULE:FUNCTION."
 
 
 @dataclass(frozen=True)
 class Settings:
-    """``train COMMAND --help`` explains them."""
+    """A training. ``options`` are those of the method; ``config.json`` holds all of them."""
 
-    objective: str
+    method: str
+    options: Any
     train: str
-    val: str
-    column: str
-    arch: str
-    weights: str
-    out: str
-    protocol: str = "paper"
-    quirks: str | None = None
-    epochs: int | None = None
-    batch: int | None = None  #: samples of one optimiser step, over all ranks
-    accumulate: int = 1
-    lr: float | None = None
-    alpha: float | None = None
-    sigma: float | None = None
-    seed: int = 0
-    select_on: str = "holdout"
-    holdout: float = 0.02
-    teacher: str = "auto"
-    new_head: bool = False
-    flip: bool = False
-    workers: int = 2
-    shuffle: int = 1000
-    cache: str | None = None
-    amp: str = "none"
-    compile: bool = False
-    ema: float | None = None
-    tf32: bool = True
-    checkpoint_minutes: float = 10.0
-    test_columns: str = "all"
-    profile: bool = False
-    wandb: bool = False
-    resume: bool = False
+    val: str = option(metavar="VAL", help="The validation dataset.")
+    arch: str = option(help=ARCH_HELP)
+    weights: str = option(help="imagenet (converged), a file, or none (fresh).")
+    out: str = option(metavar="FOLDER", help="Folder of this run.")
+    recipe: Recipe = field(default_factory=Recipe)
+    protocol: Literal["paper", "refcode"] = option("paper", help="refcode: with the quirks of the authors' code.")
+    quirks: str | None = option(None, help="Exactly these quirks, comma-separated; docs/train.md lists them.")
+    accumulate: int = option(1, minimum=1, help="Pieces in which a rank computes its part of the batch.")
+    seed: int = option(0, minimum=0, help="Of the order of samples, fresh layers, dropout, flips and noise.")
+    select_on: Literal["holdout", "validation"] = option(
+        "holdout", help="What steers learning rate and best epoch. validation: as the paper did."
+    )
+    holdout: float = option(0.02, above=0, below=1, help="Fraction of TRAIN kept away from training.")
+    flip: bool = option(False, help="Mirror half of the samples, clean and distorted alike.")
+    shuffle: int = option(1000, minimum=1, help="Bitstreams each worker holds to shuffle them.")
+    amp: Literal["none", "bf16", "fp16"] = option(
+        "none", help="Mixed precision while training and selecting; results are float32."
+    )
+    compile: bool = option(False, help="torch.compile what is trained.")
+    ema: float | None = option(
+        None, above=0, below=1, help="Keep and judge an exponential moving average with this decay, as 0.9999."
+    )
+    checkpoint_minutes: float = option(10.0, minimum=0, help="Minutes between checkpoints.")
+    resume: bool = option(False, help="Go on from OUT's checkpoint, if there is one.")
+    test_columns: str = option(
+        "all", help="Columns of VAL on which the best weights are evaluated at the end; none: skip it."
+    )
+    profile: bool = option(False, help="Write a torch profiler trace of steps 4 to 6 to OUT.")
+    wandb: bool = option(False, help="Log to Weights & Biases as well.")
+    workers: int = option(2, minimum=0, help="Processes per rank that read and decode; 0: this one.")
+    cache: str | None = option(None, metavar="FOLDER", help="Local folder for copies of remote shards.")
+    device: Literal["auto", "cpu", "cuda"] = option("auto", help="auto: a GPU where there is one.")
+    tf32: bool = option(True, help="The same, of GPUs that have it. Teachers and results never use it.")
+
+    def plain(self) -> dict[str, Any]:
+        """All values, those of options and recipe beside the others."""
+        contents = asdict(self)
+        return {**contents, **contents.pop("options"), **contents.pop("recipe")}

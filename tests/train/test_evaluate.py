@@ -28,7 +28,7 @@ def results(cli, val_set, weights, tmp_path_factory):
 def expected_right(val_set, weights, column):
     """Key -> whether top-1 is right, and how many classes scored above the right one, one picture at a time."""
 
-    net = models.load("shufflenet_v2_x0_5", str(weights), 3).classifier.eval()
+    net = models.load("shufflenet_v2_x0_5", str(weights), 3).network.eval()
     found = {}
     with torch.no_grad():
         for key, label, entry in Dataset(val_set).read(column):
@@ -67,12 +67,16 @@ def test_the_results_name_dataset_and_models(results, read_json, val_set, weight
     plan = Dataset(val_set).plan
     assert contents["schema"] == 2
     assert contents["dataset"] == {"path": str(val_set), "plan": plan.hash, "samples": 39}
-    identity = models.weights_sha256(models.load("shufflenet_v2_x0_5", str(weights), 3).classifier.net)
+    identity = models.weights_sha256(models.load("shufflenet_v2_x0_5", str(weights), 3).network.net)
+    trained = contents["results"][1]["model"]
+    settings = trained.pop("settings")
+    assert {"lr": 1e-3, "batch": 16, "epochs": 2, "holdout": 0.1, "checkpoint": "last"}.items() <= settings.items()
+    assert "seed" not in settings
     assert [result["model"] for result in contents["results"]] == [
         {"arch": "shufflenet_v2_x0_5", "method": "pretrained", "trained_on": None, "seed": None, "protocol": None,
          "weights_sha256": identity, "title": "Pre-trained", "counts_everywhere": True, "settings": {}},
         {"arch": "shufflenet_v2_x0_5", "method": "finetune", "trained_on": "clean", "seed": 0, "protocol": "paper",
-         "weights_sha256": identity, "title": "Fine-tuned", "counts_everywhere": False, "settings": {}},
+         "weights_sha256": identity, "title": "Fine-tuned", "counts_everywhere": False},
     ]  # fmt: skip
 
 
@@ -158,7 +162,7 @@ def test_answers_can_be_the_classes_of_a_subset_only(cli, weights, make_tiles, m
     shutil.rmtree(source / "coffee")
     (tmp_path / "classes.txt").write_text("cat\ncoffee\nrocket\n")
     subset = make_set(source, tmp_path / "subset", "--classes", tmp_path / "classes.txt")
-    net = models.load("shufflenet_v2_x0_5", str(weights), 3).classifier.eval()
+    net = models.load("shufflenet_v2_x0_5", str(weights), 3).network.eval()
     logits, labels = [], []
     for _, label, entry in Dataset(subset).read("jpeg-10"):
         with torch.no_grad():
@@ -190,8 +194,8 @@ def test_a_training_in_bfloat16_is_judged_in_float32(cli, training, val_set, tmp
 
 
 def test_results_and_teachers_know_neither_autocast_nor_tf32():
-    from train.networks.models import Teacher
     from train.networks.precision import exact
+    from train.networks.teacher import Teacher
 
     device, seen = torch.device("cpu"), []
 

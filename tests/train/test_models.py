@@ -11,6 +11,7 @@ import torch
 
 from train.networks import models
 from train.networks.models import ModelError
+from train.networks.network import IMAGENET_MEAN, IMAGENET_STD
 
 
 def test_a_mistyped_network_is_answered_with_a_suggestion():
@@ -31,7 +32,7 @@ def test_timm_is_an_extra():
 def test_a_classifier_takes_grey_levels_and_normalises_them():
     classifier = models.build("shufflenet_v2_x0_5", 3).eval()
     images = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
-    mean, std = torch.tensor(models.IMAGENET_MEAN), torch.tensor(models.IMAGENET_STD)
+    mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
     by_hand = classifier.net(((images / 255 - mean) / std).permute(0, 3, 1, 2).contiguous())
     assert torch.allclose(classifier(images), by_hand, atol=1e-5)
     assert set(classifier.state_dict()) == {f"net.{name}" for name in classifier.net.state_dict()}
@@ -55,7 +56,7 @@ def test_weights_are_the_same_from_any_kind_of_file(saved, tmp_path, form):
         file = tmp_path / "weights.pth"
         torch.save({"model": state} if form == "model" else state, file)
     loaded = models.load("shufflenet_v2_x0_5", str(file), 3)
-    assert models.weights_sha256(loaded.classifier.net) == identity
+    assert models.weights_sha256(loaded.network.net) == identity
 
 
 class Bomb:
@@ -90,9 +91,9 @@ def test_weights_of_another_number_of_classes_need_a_new_head(saved):
     with pytest.raises(ModelError, match="3 classes, the dataset has 7; 'train finetune --new-head'"):
         models.load("shufflenet_v2_x0_5", str(file), 7)
     loaded = models.load("shufflenet_v2_x0_5", str(file), 7, new_head=True)
-    assert loaded.classifier.net.fc.weight.shape[0] == 7
+    assert loaded.network.net.fc.weight.shape[0] == 7
     assert torch.equal(
-        loaded.classifier.net.state_dict()["conv1.0.weight"], models.read_weights(file)[0]["conv1.0.weight"]
+        loaded.network.net.state_dict()["conv1.0.weight"], models.read_weights(file)[0]["conv1.0.weight"]
     )
 
 
@@ -130,7 +131,7 @@ def test_imagenet_weights_put_there_by_hand_are_used(monkeypatch, tmp_path):
     torch.save(state, buffer)
     place.write_bytes(buffer.getvalue())
     loaded = models.load("shufflenet_v2_x0_5", "imagenet", 1000)
-    assert torch.equal(loaded.classifier.net.state_dict()["fc.weight"], state["fc.weight"])
+    assert torch.equal(loaded.network.net.state_dict()["fc.weight"], state["fc.weight"])
 
 
 def test_the_identity_of_weights_is_their_values():

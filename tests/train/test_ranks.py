@@ -63,7 +63,7 @@ def test_an_average_on_two_ranks_is_selected_with_the_statistics_that_are_kept(
     assert run.returncode == 0, error
     with (tmp_path / "run" / "metrics.csv").open() as file:
         selected = float(list(csv.DictReader(file))[-1]["select_loss"])
-    net = models.load("shufflenet_v2_x0_5", str(tmp_path / "run" / "last.safetensors"), 3).classifier.eval()
+    net = models.load("shufflenet_v2_x0_5", str(tmp_path / "run" / "last.safetensors"), 3).network.eval()
     held_out = list(Dataset(train_set).select("jpeg-10"))[-12:]
     with torch.no_grad():
         logits = net(torch.stack([torch.from_numpy(decode(e.data, e.extension).copy()) for *_, e in held_out]))

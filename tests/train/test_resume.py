@@ -129,7 +129,7 @@ def interrupted(cli, training, tmp_path):
         ("finetune", ["--column", "j2k-75"], "column: jpeg-10 in the checkpoint, j2k-75 now"),
         ("finetune", ["--workers", 3], "workers: 1 in the checkpoint, 3 now"),
         ("finetune", ["--shuffle", 7], "shuffle: 20 in the checkpoint, 7 now"),
-        ("expert", [], "objective: finetune in the checkpoint, expert now"),
+        ("expert", [], "method: finetune in the checkpoint, expert now"),
         ("finetune", ["--seed", 3], "seed: 0 in the checkpoint, 3 now"),
     ],
 )

@@ -11,7 +11,7 @@ from shards.dataset import Dataset
 from train.engine import checkpoint
 from train.engine.step import Average
 from train.feed.reading import survey
-from train.networks.models import Classifier
+from train.networks.network import Network
 
 ARCH = "shufflenet_v2_x0_5"
 
@@ -26,8 +26,8 @@ def test_a_run_folder_holds_what_is_needed_to_believe_and_to_repeat_it(cli, trai
     assert result.exit_code == 0, result.output
     out = tmp_path / "run"
     config = read_json(out / "config.json")
-    assert (config["objective"], config["column"], config["seed"], config["lr"]) == ("expert", "jpeg-10", 0, 1e-3)
-    assert len(config["starting weights"]) == 64
+    assert (config["method"], config["column"], config["seed"], config["lr"]) == ("expert", "jpeg-10", 0, 1e-3)
+    assert len(config["starting_weights"]) == 64
     environment = read_json(out / "environment.json")
     assert environment["libraries"]["torch"] == importlib.metadata.version("torch")
     rows = metrics(out)
@@ -192,7 +192,7 @@ def test_a_truncated_dataset_is_refused_before_training(cli, training, copied, t
 
 def test_a_shard_that_disappears_in_mid_epoch_is_named(cli, training, copied, train_set, monkeypatch):
     root = copied(train_set)
-    forward, steps = Classifier.forward, []
+    forward, steps = Network.forward, []
 
     def removing(self, images):
         if self.training:
@@ -200,7 +200,7 @@ def test_a_shard_that_disappears_in_mid_epoch_is_named(cli, training, copied, tr
             (root / "jpeg-10" / "000001.tar").unlink(missing_ok=True)
         return forward(self, images)
 
-    monkeypatch.setattr(Classifier, "forward", removing)
+    monkeypatch.setattr(Network, "forward", removing)
     result = cli(*training("finetune", "--epochs", 2, "--shuffle", 1, train=root))
     assert steps
     assert result.exit_code == 1
@@ -222,18 +222,18 @@ def test_a_new_head_is_for_other_classes(cli, training, make_tiles, make_set, tm
 
 def test_an_average_warms_up():
     """After t updates with a decay of 0.9999 the average is of the last steps, not of the starting weights."""
-    student = Classifier(torch.nn.Linear(1, 1, bias=False))
+    student = Network(torch.nn.Linear(1, 1, bias=False))
     torch.nn.init.zeros_(student.net.weight)
     average = Average(student, 0.9999)
     torch.nn.init.ones_(student.net.weight)
     values = []
     for _ in range(100):
         average.update(student)
-        values.append(float(average.student.net.weight.detach()))
+        values.append(float(average.model.net.weight.detach()))
     assert values[0] == pytest.approx(0.9)  # decay 1/10
     assert values[1] == pytest.approx(1 - 0.1 * 2 / 11)
     assert values[99] == pytest.approx(1, abs=1e-6)
     average.updates = 10**6
     torch.nn.init.zeros_(student.net.weight)
     average.update(student)
-    assert float(average.student.net.weight.detach()) == pytest.approx(0.9999)
+    assert float(average.model.net.weight.detach()) == pytest.approx(0.9999)

@@ -39,7 +39,7 @@ def history(out):
 
 def test_the_cache_holds_the_log_probabilities_of_every_clean_crop(taught, weights):
     root, folder = taught
-    net = models.load(ARCH, str(weights), 3).classifier.eval()
+    net = models.load(ARCH, str(weights), 3).network.eval()
     for shard in range(3):
         scores = load_file(folder / f"{shard:06d}.safetensors")["log_probs"]
         assert scores.dtype == np.float16
@@ -71,10 +71,15 @@ def test_the_loader_of_an_expert_with_cache_has_no_clean_column(
 ):
     from train.engine.distributed import World
     from train.engine.job import prepare
+    from train.methods.expert import Expert
+    from train.recipes import Recipe
     from train.settings import Settings
 
     root, folder = taught
-    settings = Settings("expert", str(root), str(val_set), "jpeg-10", ARCH, str(weights), str(tmp_path), batch=16)
+    settings = Settings(
+        "expert", Expert.Options("jpeg-10"), str(root), str(val_set), ARCH, str(weights), str(tmp_path),
+        recipe=Recipe(batch=16),
+    )  # fmt: skip
     job = prepare(settings, World(0, 1, torch.device("cpu")))
     assert job.training.source.columns == ("jpeg-10",)
     assert job.training.source.teacher == folder.name

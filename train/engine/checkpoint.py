@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from shards.atomic import write_atomically
-from train.networks.models import first_line
+from train.networks.weights import first_line
 
 SCHEMA = 1
 LAST = "last.pt"

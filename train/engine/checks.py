@@ -6,7 +6,7 @@ from shards.errors import DatasetError
 from train.engine.distributed import World
 from train.feed import slices
 from train.feed.reading import Survey
-from train.networks import models
+from train.networks.weights import classes_sha256
 from train.settings import Settings
 
 
@@ -21,7 +21,7 @@ def require_same_classes(train: Survey, val: Survey) -> None:
 
 
 def require_classes(name: str, meta: dict, classes: tuple[str, ...]) -> None:
-    if meta.get("classes_sha256", models.classes_sha256(classes)) != models.classes_sha256(classes):
+    if meta.get("classes_sha256", classes_sha256(classes)) != classes_sha256(classes):
         raise ValueError(f"{name} was trained on other classes, or on the same in another order")
 
 

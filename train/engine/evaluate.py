@@ -20,8 +20,9 @@ from train.feed import slices
 from train.feed.data import Source, Stream, batches
 from train.feed.reading import Survey, survey
 from train.networks import models
-from train.networks.models import Classifier
+from train.networks.network import Network
 from train.networks.precision import exact
+from train.networks.weights import weights_sha256
 from train.results import column_result
 
 TOP = 5
@@ -31,29 +32,40 @@ TOP = 5
 class Candidate:
     """A classifier to be judged, and how it is named in the results."""
 
-    classifier: Classifier
+    network: Network
     model: dict
 
     @classmethod
-    def pretrained(cls, arch: str, weights: str, dataset: Dataset) -> Candidate:
+    def pretrained(cls, arch: str, weights: str, dataset: Dataset, seed: int = 0) -> Candidate:
+        """A network as it comes; with the weights ``none`` it is listed as untrained."""
+        torch.manual_seed(seed)
         loaded = models.load(arch, weights, len(dataset.plan.classes or ()))
         require_classes(weights, loaded.meta, dataset.plan.classes or ())
-        return cls(loaded.classifier, cls._describe(loaded.classifier, {"arch": arch, "method": "pretrained"}))
+        fresh = weights == "none"
+        meta = {
+            "arch": arch,
+            "method": "untrained" if fresh else "pretrained",
+            "title": "Untrained" if fresh else "Pre-trained",
+            "counts_everywhere": True,
+            "seed": seed if fresh else None,
+        }
+        return cls(loaded.network, cls._describe(loaded.network, meta))
 
     @classmethod
-    def of_file(cls, file: str, dataset: Dataset) -> Candidate:
-        """A checkpoint of ``train``. Raises ModelError when it does not say what network it is of."""
-        _, meta = models.read_weights(file)
-        if "arch" not in meta:
-            raise models.ModelError(f"{file} does not name its network: give it as --arch NAME --weights {file}")
-        loaded = models.load(meta["arch"], file, len(dataset.plan.classes or ()))
-        require_classes(file, meta, dataset.plan.classes or ())
-        return cls(loaded.classifier, cls._describe(loaded.classifier, meta))
+    def of_file(cls, file: str, dataset: Dataset, named: str | None = None) -> Candidate:
+        """A checkpoint of ``train``. Raises ModelError when it does not say what network it is of.
+
+        ``named`` is the ``--arch`` that the person gave, which some networks must have to be built.
+        """
+        loaded = models.load_checkpoint(file, len(dataset.plan.classes or ()), named)
+        require_classes(file, loaded.meta, dataset.plan.classes or ())
+        return cls(loaded.network, cls._describe(loaded.network, loaded.meta))
 
     @staticmethod
-    def _describe(classifier: Classifier, meta: dict) -> dict:
-        names = ("arch", "method", "trained_on", "seed", "protocol")
-        return {name: meta.get(name) for name in names} | {"weights_sha256": models.weights_sha256(classifier.net)}
+    def _describe(network: Network, meta: dict) -> dict:
+        names = ("arch", "method", "trained_on", "seed", "protocol", "title", "counts_everywhere")
+        said = {name: meta.get(name) for name in names}
+        return {**said, "settings": meta.get("settings", {}), "weights_sha256": weights_sha256(network.net)}
 
 
 @dataclass
@@ -108,7 +120,7 @@ def _absent(dataset: Dataset, column: str) -> list[int]:
 @torch.no_grad()
 def _answers(stream, candidates, columns, world: World, processes: bool, total: int, absent) -> list[tuple]:
     """Per batch of this rank: keys, labels, places, losses and ranks."""
-    nets = [candidate.classifier.to(world.device).eval() for candidate in candidates]
+    nets = [candidate.network.to(world.device).eval() for candidate in candidates]
     found = []
     feed = Waiting(batches(stream, processes=processes, pin=world.device.type == "cuda"))
     bar = Progress("evaluate", total, quiet=not world.first)

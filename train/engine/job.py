@@ -1,26 +1,32 @@
-"""From settings to the parts of a training: datasets, student, objective, recipe. Everything is checked here."""
+"""From settings to the parts of a training: datasets, model, method, recipe. Everything is checked here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
 from shards.dataset import Dataset
 from shards.errors import DatasetError
-from train import protocol
 from train.engine import checks
 from train.engine.distributed import World
 from train.feed import cached, slices
 from train.feed.data import Source
 from train.feed.reading import Survey, survey
-from train.methods import objectives
+from train.methods import METHODS
+from train.methods.base import Context, Method, choose_quirks
+from train.methods.reads import CLEAN
 from train.networks import models
-from train.networks.models import Teacher
+from train.networks.network import Network
+from train.networks.teacher import Teacher
+from train.networks.weights import classes_sha256, weights_sha256
+from train.options import check
+from train.recipes import Recipe
+from train.recipes.schedules import Schedule
 from train.settings import Settings
 
-#: Settings that have to be the same when a run is continued.
-IDENTITY = ("objective", "column", "arch", "protocol", "seed", "select_on", "holdout", "flip", "amp", "ema")
+PROTOCOLS = ("paper", "refcode")
 
 
 @dataclass
@@ -40,16 +46,19 @@ class Job:
     """A training that can begin."""
 
     settings: Settings
-    quirks: frozenset[str]
-    recipe: protocol.Recipe
+    method: Method
+    recipe: Recipe  #: with all values chosen
     batch: int
     epochs: int
+    schedule: Schedule
     classes: tuple[str, ...]
-    student: models.Classifier
-    objective: objectives.Objective
+    network: Network  #: with its starting weights
+    teacher: Teacher | None  #: of a method that asks for its scores
     training: Part
     selection: Part
-    identity: dict  #: has to be the same when the run is continued
+    said: dict[str, Any]  #: plain values that distinguish this run's result from another one's, but for the seed
+    identity: dict[str, Any]  #: has to be the same when the run is continued
+    foreign: bool  #: the starting weights are not known to be for these classes in this order
     notes: list[str]  #: what the person should know
 
     @property
@@ -57,84 +66,136 @@ class Job:
         """Optimiser steps of one epoch."""
         return slices.steps_per_epoch(self.training.samples, self.batch)
 
-    def meta(self, epoch: int) -> dict:
-        """What goes along with the weights."""
+    def meta(self, epoch: int, checkpoint: str, network: Network) -> dict[str, Any]:
+        """What goes along with the weights: how to build the network, and what this run was."""
         chosen = self.settings
         return {
             "arch": chosen.arch,
-            "method": chosen.objective,
-            "trained_on": chosen.column,
+            "network": network.description,
+            "method": chosen.method,
+            "title": self.method.title,
+            "counts_everywhere": self.method.counts_everywhere,
+            "trained_on": self.method.trained_on,
             "seed": chosen.seed,
             "protocol": chosen.protocol,
-            "quirks": sorted(self.quirks),
+            "settings": {**self.said, "checkpoint": checkpoint},
             "epoch": epoch,
             "classes": len(self.classes),
-            "classes_sha256": models.classes_sha256(self.classes),
+            "classes_sha256": classes_sha256(self.classes),
         }
 
 
 def prepare(settings: Settings, world: World) -> Job:
     """Raises ValueError, with what to do, for everything that can be known before the first step."""
+    method = _method(settings)
+    reads = method.reads()
     train, val = Dataset(settings.train), Dataset(settings.val)
-    found, found_val = (survey(dataset, [settings.column]) for dataset in (train, val))
+    found, found_val = (survey(dataset, reads.columns) for dataset in (train, val))
     checks.require_same_classes(found, found_val)
-    quirks = protocol.parse_quirks(settings.protocol, settings.quirks)
-    recipe, notes = _recipe(settings)
-    batch = settings.batch or recipe.reference_batch
+    tested_columns(settings, val)
+    recipe, notes = _recipe(settings, method)
     pools = _pools(settings, found, found_val)
-    checks.require_sizes(settings, world, batch, *pools)
-    loaded = _starting_weights(settings, found)
-    weight = recipe.alpha * (batch if "kl-sum" in quirks else recipe.reference_batch)
-    objective = _objective(settings, quirks, recipe, weight)
-    caches = {}
-    if isinstance(objective, objectives.Expert):
-        objective.teacher = Teacher(loaded.classifier, world.device)
-        caches = cached.find(settings, loaded, train, val, objective.teacher, notes)
+    checks.require_sizes(settings, world, recipe.batch, *pools)
+    loaded = _starting_weights(settings, method, found)
+    teacher, caches = None, {}
+    if reads.teacher:
+        teacher = Teacher(loaded.network, world.device)
+        caches = cached.find(settings, reads.teacher, loaded, train, val, teacher, notes)
     parts = []
     for dataset, pool in zip((train, val if settings.select_on == "validation" else train), pools, strict=True):
-        teacher = caches.get(dataset.storage.url)
-        columns = objective.columns(teacher is not None)
-        survey(dataset, [name for name in columns if name != settings.column])
-        parts.append(Part(Source(dataset.storage.url, columns, teacher, settings.cache), pool))
+        scores = caches.get(dataset.storage.url)
+        pictures = reads.pictures
+        if reads.teacher and scores is None and CLEAN not in pictures:
+            survey(dataset, [CLEAN])
+            pictures = (*pictures, CLEAN)
+        parts.append(Part(Source(dataset.storage.url, pictures, scores, settings.cache), pool))
+    said = _said(settings, method, recipe, world, found, loaded)
     identity = {
-        "train dataset": found.plan,
         "validation dataset": found_val.plan,
-        **{name: getattr(settings, name) for name in IDENTITY},
-        "starting weights": models.weights_sha256(loaded.classifier.net),
-        "quirks": sorted(quirks),
-        "batch": batch,
-        "lr": recipe.lr,
-        "sigma": recipe.sigma,
-        "weight of the second term": weight,
         "training samples": slices.size(pools[0]),
+        "method": settings.method,
+        "column": method.trained_on,
+        **{name: getattr(settings, name) for name in ("arch", "protocol", "seed")},
+        **{name: value for name, value in said.items() if name not in _may_change(recipe)},
     }
-    epochs = settings.epochs or protocol.epochs(settings.objective, quirks)
-    student = loaded.classifier
-    return Job(settings, quirks, recipe, batch, epochs, found.classes, student, objective, *parts, identity, notes)
+    return Job(
+        settings, method, recipe, recipe.batch, recipe.epochs,
+        recipe.make_schedule(recipe.lr, recipe.epochs, method.plateau(recipe.lr)), found.classes, loaded.network,
+        teacher, *parts, said, identity, "classes_sha256" not in loaded.meta and settings.weights != "none", notes,
+    )  # fmt: skip
 
 
-def _starting_weights(settings: Settings, found: Survey) -> models.Loaded:
-    if settings.weights == "none":
-        if settings.objective != "finetune":
-            raise ValueError(f"{settings.objective} starts from trained weights: --weights FILE or imagenet")
-        torch.manual_seed(settings.seed)
-    loaded = models.load(settings.arch, settings.weights, len(found.classes), settings.new_head)
-    if not settings.new_head:
+def _may_change(recipe: Recipe) -> set[str]:
+    """What a continued run may do otherwise: use another number of ranks, or train longer."""
+    return {"samples_per_pass"} | ({"epochs"} if recipe.schedule != "cosine" else set())
+
+
+def tested_columns(settings: Settings, val: Dataset) -> list[str]:
+    """The columns of the last evaluation. Raises DatasetError when VAL does not have them."""
+    if settings.test_columns == "none":
+        return []
+    names = list(val.columns)
+    if settings.test_columns != "all":
+        names = [name.strip() for name in settings.test_columns.split(",")]
+        for name in names:
+            val.require_complete(name)
+    return names
+
+
+def _method(settings: Settings) -> Method:
+    kind: type[Method] = METHODS.load(settings.method)
+    if settings.protocol not in PROTOCOLS:
+        raise ValueError(f"unknown protocol '{settings.protocol}': there are {', '.join(PROTOCOLS)}")
+    for part in (settings, settings.recipe, settings.options):
+        check(part)
+    settings.recipe.require_sensible()
+    fresh = settings.weights == "none"
+    if fresh and not kind.may_start_fresh:
+        raise ValueError(f"{settings.method} starts from trained weights: --weights FILE or imagenet")
+    context = Context(
+        settings.arch,
+        from_scratch=fresh,
+        quirks=choose_quirks(kind, settings.protocol, settings.quirks),
+        batch=settings.recipe.batch,
+        label_smoothing=settings.recipe.label_smoothing,
+    )
+    return kind(settings.options, context)
+
+
+def _starting_weights(settings: Settings, method: Method, found: Survey) -> models.Loaded:
+    torch.manual_seed(settings.seed)  # of fresh layers
+    loaded = models.load(settings.arch, settings.weights, len(found.classes), method.new_head)
+    if not method.new_head:
         checks.require_classes(settings.weights, loaded.meta, found.classes)
     return loaded
 
 
-def _recipe(settings: Settings) -> tuple[protocol.Recipe, list[str]]:
-    published = protocol.recipe(settings.objective, settings.arch, settings.column, settings.weights == "none")
-    given = {name: getattr(settings, name) for name in ("lr", "alpha", "sigma")}
-    recipe = replace(published, **{name: value for name, value in given.items() if value is not None})
-    notes = []
-    if not published.published and settings.lr is None:
+def _recipe(settings: Settings, method: Method) -> tuple[Recipe, list[str]]:
+    """The recipe with all values, and notes."""
+    given, default, notes = settings.recipe, method.defaults(), []
+    if not default.published and given.lr is None:
+        where = f" on {method.trained_on}" if method.trained_on else ""
         notes.append(
-            f"the paper gives no learning rate for {settings.objective} of {settings.arch} on {settings.column}"
-            f"{' from scratch' if settings.weights == 'none' else ''}: taking {recipe.lr:g}"
+            f"the paper gives no learning rate for {settings.method} of {settings.arch}{where}"
+            f"{' from scratch' if settings.weights == 'none' else ''}: taking {default.lr:g}"
         )
-    return recipe, notes
+    chosen = {name: getattr(given, name) or getattr(default, name) for name in ("lr", "batch", "epochs")}
+    return replace(given, **chosen), notes
+
+
+def _said(settings: Settings, method: Method, recipe: Recipe, world: World, train: Survey, loaded) -> dict:
+    """Everything that distinguishes this run's result from another one's, but for the seed. Plain values."""
+    return {
+        **method.settings(),
+        **vars(recipe),
+        "quirks": ", ".join(sorted(method.context.quirks)),
+        "starting_weights": None if settings.weights == "none" else weights_sha256(loaded.network.net),
+        "train_dataset": train.plan,
+        "select_on": settings.select_on,
+        "holdout": settings.holdout if settings.select_on == "holdout" else None,
+        **{name: getattr(settings, name) for name in ("flip", "amp", "ema")},
+        "samples_per_pass": recipe.batch // (world.size * settings.accumulate),  # what batch norm sees
+    }
 
 
 def _pools(settings: Settings, train: Survey, val: Survey) -> tuple[slices.Slice, slices.Slice]:
@@ -146,18 +207,3 @@ def _pools(settings: Settings, train: Survey, val: Survey) -> tuple[slices.Slice
             "use --select-on validation"
         )
     return slices.held_out(train.counts, settings.holdout, train.crops)
-
-
-def _objective(settings, quirks, recipe, weight) -> objectives.Objective:
-    if settings.objective == "finetune":
-        return objectives.FineTuning(settings.column)
-    if settings.objective == "expert":
-        return objectives.Expert(settings.column, weight)
-    return objectives.Stability(
-        settings.column,
-        weight,
-        recipe.sigma,
-        truncated_noise="truncated-noise" in quirks,
-        one_sided="one-sided" in quirks,
-        bn_drift="bn-drift" in quirks,
-    )

@@ -1,4 +1,4 @@
-"""The training loop: epochs, selection, schedule, checkpoints. It knows no loss and no teacher by name."""
+"""The training loop: epochs, selection, schedule, checkpoints. It knows no method by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from train.engine.signals import Stopped, noted
 from train.engine.step import Stepper, seed_step
 from train.feed import slices
 from train.feed.data import Stream, batches
-from train.protocol import Plateau
+from train.recipes.schedules import Schedule
 
 CHECK_EVERY = 20  #: steps between looks at the losses; each look makes a GPU wait
 TRAINING, SELECTING = 0, 1  #: two families of random numbers
@@ -33,7 +33,7 @@ class TrainingError(ValueError):
 class State:
     """Where a training is. Plain values, saved and restored as they are."""
 
-    plateau: Plateau
+    schedule: Schedule
     epoch: int = 0  #: epochs done
     step: int = 0  #: steps done of the epoch that is running
     sums: dict[str, float] = field(default_factory=dict)  #: losses of this epoch, added up over this rank's steps
@@ -46,12 +46,12 @@ class Training:
         self.job, self.folder, self.world = job, folder, world
         chosen = job.settings
         self.stepper = Stepper(
-            job.student, job.objective, world, lr=job.recipe.lr, accumulate=chosen.accumulate, amp=chosen.amp,
-            compile=chosen.compile, ema=chosen.ema, flip=chosen.flip,
+            job.network, job.method, world, lr=job.recipe.lr, recipe=job.recipe, teacher=job.teacher,
+            accumulate=chosen.accumulate, amp=chosen.amp, compile=chosen.compile, ema=chosen.ema, flip=chosen.flip,
         )  # fmt: skip
         self.micro_batch = job.batch // (world.size * chosen.accumulate)
         self.workers = max(chosen.workers, 1)
-        self.state = State(Plateau.of(chosen.objective, job.recipe.lr, job.quirks))
+        self.state = State(job.schedule)
         self.order = {
             "ranks": world.size,
             "workers": self.workers,
@@ -69,7 +69,7 @@ class Training:
             if not state.history:
                 self._finish_epoch()
                 self._save()
-            while state.epoch < self.job.epochs and not state.plateau.stopped:
+            while state.epoch < self.job.epochs and not state.schedule.stopped:
                 measured = self._train_epoch()
                 state.epoch, state.step, state.sums = state.epoch + 1, 0, {}
                 self._finish_epoch(measured)
@@ -96,6 +96,7 @@ class Training:
         with self._trace() as trace:
             while state.step < steps:
                 seed_step(seed, TRAINING, state.epoch, state.step, self.world.rank)
+                self.stepper.set_lr(state.schedule.at(state.epoch + (state.step + 0.5) / steps))
                 losses, keys = self.stepper.step(feed)
                 self.names = list(losses)
                 self.pending.append((torch.stack(list(losses.values())), keys))
@@ -158,16 +159,14 @@ class Training:
     def _finish_epoch(self, measured: dict[str, float] | None = None) -> None:
         """Judge the student on the selection slice, adapt the learning rate, keep the best."""
         state, start = self.state, time.perf_counter()
-        self.world.broadcast(self.stepper.student)
-        if self.stepper.result is not self.stepper.student:
-            self.world.broadcast(self.stepper.result)
+        self.world.broadcast(self.stepper.model)
+        if self.stepper.judged is not self.stepper.forward:
+            self.world.broadcast(self.stepper.judged.model)
         scores = self.select()
-        row = {"epoch": state.epoch, "lr": state.plateau.lr, **(measured or {}), **scores}
+        row = {"epoch": state.epoch, "lr": state.schedule.at(state.epoch), **(measured or {}), **scores}
         row["select_seconds"] = round(time.perf_counter() - start, 1)
-        if state.plateau.update(state.epoch, scores["select_loss"]):
-            if "adam-reset" in self.job.quirks:
-                self.stepper.start_optimiser(state.plateau.lr)
-            self.stepper.set_lr(state.plateau.lr)
+        if state.schedule.update(state.epoch, scores["select_loss"]):
+            self.stepper.start_optimiser(state.schedule.at(state.epoch))
         state.history.append(row)
         # The network before training is in the history for comparison; it is no candidate.
         better = state.epoch > 0 and (scores["select_top1"], -scores["select_loss"]) > (
@@ -176,16 +175,17 @@ class Training:
         if better:
             state.best = {"epoch": state.epoch, **scores}
         if self.world.first:
-            names = ["last.safetensors", *(["best.safetensors"] if better else [])]
-            for name in names:
-                self.folder.save_weights(name, self.stepper.result.net, self.job.meta(state.epoch))
+            for name in ("last", *(["best"] if better else [])):
+                result = self.stepper.result
+                meta = self.job.meta(state.epoch, name, result)
+                self.folder.save_weights(f"{name}.safetensors", result.net, meta)
             self.folder.log(state.history)
             report(row, self.job.epochs, better)
 
     @torch.no_grad()
     def select(self) -> dict[str, float]:
         """Mean losses and top-1 of the result on the selection slice, every sample once over all ranks."""
-        part, student = self.job.selection, self.stepper.result.eval()
+        part, judged = self.job.selection, self.stepper.judged.eval()
         planned = slices.evaluation(part.pool, world=self.world.size, workers=self.workers)
         total, names = None, ["loss"]
         stream = Stream(part.source, planned[self.world.rank], self.micro_batch)
@@ -193,7 +193,7 @@ class Training:
             seed_step(self.job.settings.seed, SELECTING, number, self.world.rank)
             batch = batch.to(self.world.device)
             with self.stepper.autocast():
-                losses, logits = self.job.objective.losses(student, batch)
+                losses, logits = judged(batch)
             names, count = list(losses), len(batch.labels)
             correct = (logits.argmax(1) == batch.labels).sum()
             # Every term is a mean over its batch: weighted by the batch's size, the sum is exact for any batches.
@@ -210,11 +210,11 @@ class Training:
         self._look()
         everyone = self.world.gather(self.state.sums)
         if self.world.first:
-            state = vars(self.state) | {"plateau": self.state.plateau.state(), "sums": everyone}
+            state = vars(self.state) | {"schedule": self.state.schedule.state(), "sums": everyone}
             checkpoint.save(
                 self.folder.last,
                 {
-                    "meta": self.job.meta(self.state.epoch),
+                    "meta": self.job.meta(self.state.epoch, "last", self.stepper.result),
                     **self.stepper.state(),
                     "state": state,
                     "identity": self.job.identity,
@@ -230,12 +230,10 @@ class Training:
         now = {"identity": self.job.identity, "order": self.order}
         checkpoint.require_same(self.folder.last, there, now, mid_epoch=state["step"] > 0)
         everyone = state.pop("sums")
-        self.state = State(
-            **state | {"plateau": Plateau(**state["plateau"])},
-            sums=everyone[self.world.rank] if state["step"] else {},
-        )
+        schedule = self.state.schedule
+        schedule.load(state.pop("schedule"))
+        self.state = State(schedule, **state, sums=everyone[self.world.rank] if state["step"] else {})
         self.stepper.load(there)
-        self.stepper.set_lr(self.state.plateau.lr)
 
 
 def report(row: dict, epochs: int, best: bool) -> None:
@@ -252,6 +250,6 @@ def train(job: Job, folder: RunFolder, world: World, resumed: bool) -> Training:
     if resumed:
         training.restore()
     if world.first:
-        folder.start_logging(job.settings.wandb, vars(job.settings), training.state.history)
+        folder.start_logging(job.settings.wandb, job.settings.plain(), training.state.history)
     training.run()
     return training

@@ -18,7 +18,7 @@ import torch
 
 from shards.atomic import write_atomically
 from train.engine.checkpoint import LAST
-from train.networks.models import save_weights
+from train.networks.weights import save_weights
 
 LIBRARIES = ("codecproof", "torch", "torchvision", "timm", "numpy", "pyarrow", "imagecodecs", "safetensors")
 FINISHED = "finished"

@@ -13,23 +13,27 @@ from torch.nn.parallel import DistributedDataParallel
 
 from train.engine.distributed import World
 from train.feed.data import Batch
-from train.methods.objectives import Losses, Objective
-from train.networks.models import Classifier
-from train.protocol import BETAS
+from train.methods.base import Losses, Method
+from train.methods.reads import CLEAN
+from train.networks.network import Network
+from train.networks.teacher import Teacher
+from train.recipes import Recipe, optimisers
 
 PRECISIONS = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-WARM = 10**9  #: updates after which an average is warm; checkpoints of earlier versions count none
 
 
 class Forward(nn.Module):
-    """Student and objective as one module: all of a step's passes lie in one forward, as DDP wants it."""
+    """Model and method as one module: all of a step's passes lie in one forward, as DDP wants it."""
 
-    def __init__(self, student: Classifier, objective: Objective):
+    def __init__(self, model: nn.Module, method: Method, teacher: Teacher | None = None):
         super().__init__()
-        self.student, self.objective = student, objective
+        self.model, self.method, self.teacher = model, method, teacher
 
     def forward(self, batch: Batch) -> Losses:
-        losses, logits = self.objective.losses(self.student, batch)
+        """The method's losses; a teacher whose scores are not in the batch is asked for them."""
+        if self.teacher and batch.teacher is None:
+            batch = batch._replace(teacher=self.teacher.log_probs(batch.images[CLEAN]))
+        losses, logits = self.method.losses(self.model, batch)
         return losses, logits.detach()
 
 
@@ -40,15 +44,16 @@ class Average:
     ``num_updates``, so that in a short run the starting weights do not dominate.
     """
 
-    def __init__(self, student: Classifier, decay: float):
+    def __init__(self, model: nn.Module, decay: float):
         self.decay, self.updates = decay, 0
-        self.student = copy.deepcopy(student).eval().requires_grad_(False)
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
 
     @torch.no_grad()
-    def update(self, student: Classifier) -> None:
+    def update(self, model: nn.Module) -> None:
+        """Move a step towards ``model``."""
         self.updates += 1
         decay = min(self.decay, self.updates / (self.updates + 9))
-        for mine, new in zip(self.student.state_dict().values(), student.state_dict().values(), strict=True):
+        for mine, new in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
             if mine.is_floating_point():
                 mine.lerp_(new, 1 - decay)
             else:
@@ -59,18 +64,24 @@ class Stepper:
     """Holds what an optimiser step changes."""
 
     def __init__(
-        self, student: Classifier, objective: Objective, world: World, *,
-        lr: float, accumulate: int = 1, amp: str = "none", compile: bool = False,
-        ema: float | None = None, flip: bool = False,
+        self, network: Network, method: Method, world: World, *,
+        lr: float, recipe: Recipe | None = None, teacher: Teacher | None = None, accumulate: int = 1,
+        amp: str = "none", compile: bool = False, ema: float | None = None, flip: bool = False,
     ):  # fmt: skip
-        self.world, self.objective, self.accumulate, self.flip = world, objective, accumulate, flip
-        objective.prepare(student)
-        self.student = student.to(world.device)
-        self.average = None if ema is None else Average(self.student, ema)
+        self.world, self.method, self.accumulate, self.flip = world, method, accumulate, flip
+        self.recipe = recipe or Recipe()
+        self.model = method.model(network).to(world.device)
+        self.groups = method.parameter_groups(self.model)
+        self.trained = [parameter for group in self.groups for parameter in group["params"]]
+        self.model.requires_grad_(False)
+        for parameter in self.trained:
+            parameter.requires_grad_(True)
+        self.average = None if ema is None else Average(self.model, ema)
         if compile:
-            self.student.compile()
-        self.forward = Forward(self.student, objective)
-        self.module = self.forward
+            self.model.compile()
+        self.forward = Forward(self.model, method, teacher)
+        self.judged = Forward(self.average.model, method, teacher) if self.average else self.forward
+        self.module: nn.Module = self.forward
         if world.size > 1:
             ids = [world.device.index] if world.device.type == "cuda" else None
             self.module = DistributedDataParallel(self.forward, device_ids=ids)
@@ -79,19 +90,21 @@ class Stepper:
         self.start_optimiser(lr)
 
     def start_optimiser(self, lr: float) -> None:
-        trained = [parameter for parameter in self.student.parameters() if parameter.requires_grad]
-        self.optimiser = torch.optim.Adam(trained, lr=lr, betas=BETAS)
+        """Begin with an optimiser that remembers nothing."""
+        self.optimiser = optimisers.make(self.recipe, self.groups, lr)
+        self.set_lr(lr)
 
     def set_lr(self, lr: float) -> None:
-        for group in self.optimiser.param_groups:
-            group["lr"] = lr
+        """Learning rate of the next step."""
+        optimisers.set_lr(self.optimiser, lr)
 
     @property
-    def result(self) -> Classifier:
-        """The classifier to be judged and kept: the average where there is one."""
-        return self.average.student if self.average else self.student
+    def result(self) -> Network:
+        """The network to be judged and kept: that of the average where there is one."""
+        return self.method.predictor(self.judged.model)
 
     def autocast(self):
+        """Context in which the forward pass runs."""
         device = self.world.device.type
         return torch.autocast(device, self.dtype) if self.dtype else nullcontext()
 
@@ -100,7 +113,7 @@ class Stepper:
 
         Returns the losses as scalars still on the device, means over this rank's samples, and their keys.
         """
-        self.objective.train_mode(self.student)
+        self.method.train_mode(self.model)
         total: dict[str, Tensor] = {}
         keys: list[str] = []
         for i in range(self.accumulate):
@@ -113,29 +126,35 @@ class Stepper:
                 self.scaler.scale(losses["loss"] / self.accumulate).backward()
             for name, value in losses.items():
                 total[name] = total.get(name, 0) + value.detach() / self.accumulate
+        if self.recipe.clip is not None:
+            self.scaler.unscale_(self.optimiser)
+            nn.utils.clip_grad_norm_(self.trained, self.recipe.clip)
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.optimiser.zero_grad(set_to_none=True)
         if self.average:
-            self.average.update(self.student)
+            self.average.update(self.model)
         return total, keys
 
     def state(self) -> dict:
+        """Everything a continued run needs; ``model`` is the network, readable as weights."""
         return {
-            "model": self.student.net.state_dict(),
+            "model": self.method.predictor(self.model).net.state_dict(),
+            "trained": self.model.state_dict(),  # the same tensors, and those of further layers
             "optimiser": self.optimiser.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "average": self.average.student.net.state_dict() if self.average else None,
+            "average": self.average.model.state_dict() if self.average else None,
             "average_updates": self.average.updates if self.average else None,
         }
 
     def load(self, state: dict) -> None:
-        self.student.net.load_state_dict(state["model"])
+        """Go on from another one's ``state``."""
+        self.model.load_state_dict(state["trained"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])
         if self.average:
-            self.average.student.net.load_state_dict(state["average"])
-            self.average.updates = state.get("average_updates", WARM)
+            self.average.model.load_state_dict(state["average"])
+            self.average.updates = state["average_updates"]
 
 
 def flipped(batch: Batch) -> Batch:

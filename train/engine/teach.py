@@ -15,9 +15,9 @@ from train.engine.progress import Progress, Waiting
 from train.feed import slices, teachers
 from train.feed.data import Source, Stream, batches
 from train.feed.reading import Survey, survey
-from train.methods.objectives import CLEAN
+from train.methods.reads import CLEAN
 from train.networks import models
-from train.networks.models import Teacher
+from train.networks.teacher import Teacher
 
 
 @dataclass
@@ -41,14 +41,14 @@ def teach(
     found = survey(dataset, [CLEAN])
     loaded = models.load(arch, weights, len(found.classes))
     require_classes(weights, loaded.meta, found.classes)
-    contents = teachers.fingerprint(loaded.classifier, arch)
+    contents = teachers.fingerprint(loaded.network, arch)
     name = teachers.identity(contents)
     clean = ColumnReader(dataset, CLEAN, Files(dataset.storage))
     mine = range(world.rank, len(found.counts), world.size)
     before = teachers.recorded(dataset, name)
     entries = {shard: _present(dataset, name, shard, clean, before.get(shard)) for shard in mine}
     todo = [shard for shard, entry in entries.items() if entry is None]
-    teacher = Teacher(loaded.classifier, world.device)
+    teacher = Teacher(loaded.network, world.device)
     source = Source(found.url, (CLEAN,), cache=cache)
     for shard in _compute(dataset, name, teacher, source, found, todo, batch, workers, world):
         entries[shard] = teachers.entry(dataset.storage, name, shard)

@@ -8,8 +8,10 @@ from shards.dataset import Dataset
 from shards.errors import DatasetError
 from train.feed import slices, teachers
 from train.feed.data import Reader, Source
-from train.methods.objectives import CLEAN, divergence
-from train.networks.models import Loaded, Teacher
+from train.methods.reads import CLEAN
+from train.methods.terms import divergence
+from train.networks.models import Loaded
+from train.networks.teacher import Teacher
 from train.settings import Settings
 
 SAMPLES = 16
@@ -17,17 +19,23 @@ LIMIT = 1e-3  #: mean KL in nats; far above what rounding gives, far below what 
 
 
 def find(
-    settings: Settings, loaded: Loaded, train: Dataset, val: Dataset, teacher: Teacher, notes: list[str]
+    settings: Settings,
+    wanted: str,
+    loaded: Loaded,
+    train: Dataset,
+    val: Dataset,
+    teacher: Teacher,
+    notes: list[str],
 ) -> dict[str, str]:
     """Url of a dataset -> the cached teacher to use for it, checked against the live one; ``notes`` says more.
 
     Raises ValueError when a cache is asked for and cannot be used, DatasetError when it is not the teacher's.
     """
-    if settings.flip and settings.teacher == "cached":
+    if settings.flip and wanted == "cached":
         raise ValueError("--flip mirrors pictures that a cached teacher has seen as they are: use --teacher live")
-    if settings.teacher == "live" or settings.flip:
+    if wanted == "live" or settings.flip:
         return {}
-    name = teachers.identity(teachers.fingerprint(loaded.classifier, settings.arch))
+    name = teachers.identity(teachers.fingerprint(loaded.network, settings.arch))
     found = {}
     for dataset in (train, val) if settings.select_on == "validation" else (train,):
         record = teachers.read_record(dataset, name)
@@ -37,7 +45,7 @@ def find(
             found[dataset.storage.url] = name
             continue
         how = f"'train teach {dataset.storage.url} --arch {settings.arch} --weights {settings.weights}'"
-        if settings.teacher == "cached":
+        if wanted == "cached":
             raise DatasetError(f"{dataset.storage.url} has no cache of teacher {name}; {how} makes it")
         notes.append(f"the teacher runs live on the clean crops of {dataset.storage.url}; {how} would spare that")
     return found

@@ -20,7 +20,8 @@ from shards.access import Files, Stored
 from shards.dataset import Dataset
 from shards.errors import DatasetError
 from shards.storage import Storage
-from train.networks.models import Classifier, weights_sha256
+from train.networks.network import Network
+from train.networks.weights import weights_sha256
 
 FOLDER = "teachers"
 FILE = "teacher.json"
@@ -29,13 +30,13 @@ LOGITS = "log_probs"
 ENTRY = {"samples": int, "size": int, "sha256": str, "clean_sha256": str, "keys_sha256": str}
 
 
-def fingerprint(classifier: Classifier, arch: str) -> dict:
+def fingerprint(network: Network, arch: str) -> dict:
     """Everything that decides a teacher's output besides the picture and rounding, as plain JSON."""
     return {
         "arch": arch,
-        "weights_sha256": weights_sha256(classifier.net),
-        "mean": [round(value, 4) for value in classifier.mean.tolist()],
-        "std": [round(value, 4) for value in classifier.std.tolist()],
+        "weights_sha256": weights_sha256(network.net),
+        "mean": [round(value, 4) for value in network.mean.tolist()],
+        "std": [round(value, 4) for value in network.std.tolist()],
         "precision": "float32",
         "stored": "float16 log-probabilities",
     }

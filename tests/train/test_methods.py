@@ -7,19 +7,46 @@ import torch
 from torch import nn
 
 from train.engine.distributed import World
-from train.engine.step import Stepper, flipped, seed_step
+from train.engine.step import Forward, Stepper, flipped, seed_step
 from train.feed.data import Batch
-from train.methods.objectives import Expert, FineTuning, Stability, add_noise
-from train.networks.models import Classifier, Teacher, build
+from train.methods.base import Context
+from train.methods.expert import Expert
+from train.methods.finetune import FineTuning
+from train.methods.stability import Stability
+from train.methods.terms import add_noise
+from train.networks.models import build
+from train.networks.network import Network
+from train.networks.teacher import Teacher
+from train.recipes import Recipe
 
 CPU = World(0, 1, torch.device("cpu"))
+BATCH = 384  #: of the paper: the weight of a second term is alpha times it
+
+
+def finetune(column="jpeg-10"):
+    return FineTuning(FineTuning.Options(column), Context("small"))
+
+
+def expert(weight, column="jpeg-10"):
+    return Expert(Expert.Options(column, alpha=weight / BATCH), Context("small"))
+
+
+def stability(weight, sigma, *quirks):
+    return Stability(
+        Stability.Options(alpha=weight / BATCH, sigma=sigma), Context("small", quirks=frozenset(quirks))
+    )
+
+
+def taught(batch, network):
+    """The batch with what a frozen network says of its clean crops."""
+    return batch._replace(teacher=Teacher(network).log_probs(batch.images["clean"]))
 
 
 def small(seed=0, dropout=0.0, norm=False):
     """A network that runs in a millisecond, without batch norm unless asked for."""
     torch.manual_seed(seed)
     layers = [nn.Conv2d(3, 6, 5, stride=4), *([nn.BatchNorm2d(6)] if norm else []), nn.ReLU(), nn.Flatten()]
-    return Classifier(nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(6 * 4 * 4, 5)))
+    return Network(nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(6 * 4 * 4, 5)))
 
 
 def batch_of(count=8, seed=0, columns=("jpeg-10", "clean")):
@@ -37,6 +64,7 @@ def part(batch, which):
         labels=batch.labels[which],
         keys=batch.keys[which],
         places=batch.places[which],
+        teacher=None if batch.teacher is None else batch.teacher[which],
     )
 
 
@@ -53,7 +81,7 @@ def test_fine_tuning_is_the_mean_cross_entropy_on_the_distorted_pictures():
     student, batch = small(), batch_of()
     log_q = by_hand(student, batch)
     expected = -sum(log_q[i, label] for i, label in enumerate(batch.labels)) / 8
-    losses, logits = FineTuning("jpeg-10").losses(student, batch)
+    losses, logits = finetune().losses(student, batch)
     assert float(losses["loss"]) == pytest.approx(float(expected), rel=1e-5)
     assert logits.shape == (8, 5)
 
@@ -63,60 +91,58 @@ def test_expert_adds_the_weighted_mean_divergence_from_the_clean_teacher():
     log_q, log_p = by_hand(student, batch), by_hand(other, batch, "clean")
     ce = -sum(log_q[i, label] for i, label in enumerate(batch.labels)) / 8
     kl = (log_p.exp() * (log_p - log_q)).sum() / 8
-    losses, _ = Expert("jpeg-10", weight=3.84, teacher=Teacher(other)).losses(student, batch)
+    losses, _ = expert(3.84).losses(student, taught(batch, other))
     assert float(losses["ce"]) == pytest.approx(float(ce), rel=1e-5)
     assert float(losses["kl"]) == pytest.approx(float(kl), rel=2e-3)  # the teacher is rounded to float16
     assert float(losses["loss"]) == pytest.approx(float(ce + 3.84 * kl), rel=2e-3)
 
 
 def test_the_divergence_does_not_depend_on_the_batch_size():
-    student, batch = small(1), batch_of(8)
-    objective = Expert("jpeg-10", 1.0, Teacher(small(2)))
-    whole = objective.losses(student, batch)[0]["loss"]
-    halves = [objective.losses(student, part(batch, which))[0]["loss"] for which in (slice(0, 4), slice(4, 8))]
+    student, batch = small(1), taught(batch_of(8), small(2))
+    method = expert(1.0)
+    whole = method.losses(student, batch)[0]["loss"]
+    halves = [method.losses(student, part(batch, which))[0]["loss"] for which in (slice(0, 4), slice(4, 8))]
     assert float(whole) == pytest.approx(float(sum(halves)) / 2, rel=1e-6)
 
 
 def test_an_expert_that_agrees_with_its_teacher_has_the_gradient_of_fine_tuning():
-    student, batch = small(1), batch_of(columns=("clean",))
-    gradients = []
-    for objective in (FineTuning("clean"), Expert("clean", 3.2, Teacher(student))):
+    student = small(1)
+    batch, gradients = taught(batch_of(columns=("clean",)), student), []
+    for method in (finetune("clean"), expert(3.2, "clean")):
         student.zero_grad()
-        objective.losses(student, batch)[0]["loss"].backward()
+        method.losses(student, batch)[0]["loss"].backward()
         gradients.append(torch.cat([p.grad.flatten() for p in student.parameters()]))
     assert torch.allclose(*gradients, atol=2e-3)
 
 
 def test_alpha_zero_is_fine_tuning_bit_for_bit():
     trained = []
-    for objective in (FineTuning("jpeg-10"), Expert("jpeg-10", 0.0, Teacher(small(9)))):
-        stepper = Stepper(small(1, dropout=0.3, norm=True), objective, CPU, lr=1e-2)
+    for method, teacher in ((finetune(), None), (expert(0.0), Teacher(small(9)))):
+        stepper = Stepper(small(1, dropout=0.3, norm=True), method, CPU, lr=1e-2, teacher=teacher)
         for step in range(4):
             seed_step(0, step)
             stepper.step(iter([batch_of(seed=step)]))
-        trained.append(stepper.student.state_dict())
+        trained.append(stepper.model.state_dict())
     assert all(torch.equal(trained[0][name], trained[1][name]) for name in trained[0])
 
 
 def test_a_cached_teacher_says_what_the_live_one_says():
-    student, objective, batch = small(1), Expert("jpeg-10", 2.0, Teacher(small(2))), batch_of()
-    cached = batch._replace(teacher=objective.teacher.log_probs(batch.images["clean"]))
+    student, teacher, batch = small(1), Teacher(small(2)), batch_of()
+    cached = batch._replace(teacher=teacher.log_probs(batch.images["clean"]))
     del cached.images["clean"]
-    live = objective.losses(student, batch_of())[0]
-    assert objective.losses(student, cached)[0]["loss"] == live["loss"]
-    assert objective.columns(cached_teacher=True) == ("jpeg-10",)
-    assert objective.columns(cached_teacher=False) == ("jpeg-10", "clean")
+    forward = Forward(student, expert(2.0), teacher)
+    assert forward(batch_of())[0]["loss"] == forward(cached)[0]["loss"]
 
 
 def test_nothing_wakes_the_teacher():
-    objective, batch = Expert("jpeg-10", 1.0, Teacher(small(2, dropout=0.5, norm=True))), batch_of()
-    before = objective.teacher.log_probs(batch.images["clean"])
-    stepper = Stepper(small(1, norm=True), objective, CPU, lr=1e-2)
+    teacher, batch = Teacher(small(2, dropout=0.5, norm=True)), batch_of()
+    before = teacher.log_probs(batch.images["clean"])
+    stepper = Stepper(small(1, norm=True), expert(1.0), CPU, lr=1e-2, teacher=teacher)
     stepper.forward.train()
-    objective.teacher._classifier.train()
+    teacher._network.train()
     for step in range(3):
         stepper.step(iter([batch_of(seed=step)]))
-    assert torch.equal(objective.teacher.log_probs(batch.images["clean"]), before)
+    assert torch.equal(teacher.log_probs(batch.images["clean"]), before)
 
 
 def test_stability_pulls_the_clean_and_the_noisy_answer_together():
@@ -127,17 +153,16 @@ def test_stability_pulls_the_clean_and_the_noisy_answer_together():
     log_q = by_hand(student, batch._replace(images={"noisy": noisy}), "noisy")
     ce = -sum(log_p[i, label] for i, label in enumerate(batch.labels)) / 8
     torch.manual_seed(5)
-    losses, _ = Stability("clean", 2.0, 0.1).losses(student, batch)
+    losses, _ = stability(2.0, 0.1).losses(student, batch)
     assert float(losses["kl"]) == pytest.approx(float((log_p.exp() * (log_p - log_q)).sum() / 8), rel=1e-3)
     assert float(losses["loss"]) == pytest.approx(float(ce + 2 * losses["kl"]), rel=1e-4)
 
 
 def test_stability_trains_the_last_layer_only_and_keeps_running_statistics():
-    objective = Stability("clean", 2.0, 0.1)
-    stepper = Stepper(small(1, norm=True), objective, CPU, lr=1e-1)
-    before = {name: value.clone() for name, value in stepper.student.state_dict().items()}
+    stepper = Stepper(small(1, norm=True), stability(2.0, 0.1), CPU, lr=1e-1)
+    before = {name: value.clone() for name, value in stepper.model.state_dict().items()}
     stepper.step(iter([batch_of()]))
-    after = stepper.student.state_dict()
+    after = stepper.model.state_dict()
     assert {name for name in before if not torch.equal(before[name], after[name])} == {
         "net.5.weight",
         "net.5.bias",
@@ -145,19 +170,19 @@ def test_stability_trains_the_last_layer_only_and_keeps_running_statistics():
 
 
 def test_the_reference_code_lets_running_statistics_drift():
-    stepper = Stepper(small(1, norm=True), Stability("clean", 2.0, 0.1, bn_drift=True), CPU, lr=1e-1)
-    before = stepper.student.net[1].running_mean.clone()
+    stepper = Stepper(small(1, norm=True), stability(2.0, 0.1, "bn-drift"), CPU, lr=1e-1)
+    before = stepper.model.net[1].running_mean.clone()
     stepper.step(iter([batch_of()]))
-    assert not torch.equal(before, stepper.student.net[1].running_mean)
-    assert stepper.student.net[1].num_batches_tracked == 2
+    assert not torch.equal(before, stepper.model.net[1].running_mean)
+    assert stepper.model.net[1].num_batches_tracked == 2
 
 
 def test_one_sided_stability_sends_no_gradient_through_the_noisy_branch():
     gradients = []
-    for one_sided in (False, True):
+    for quirks in ([], ["one-sided"]):
         student = small(1)
         torch.manual_seed(0)
-        Stability("clean", 5.0, 0.2, one_sided=one_sided).losses(student, batch_of())[0]["loss"].backward()
+        stability(5.0, 0.2, *quirks).losses(student, batch_of())[0]["loss"].backward()
         gradients.append(student.net[-1].weight.grad)
     assert not torch.allclose(*gradients)
 
@@ -181,14 +206,14 @@ def test_truncated_noise_darkens_by_half_a_grey_level():
 def test_accumulating_two_halves_is_one_whole_batch(kind):
     states = []
     for accumulate in (1, 2):
-        objective = FineTuning("jpeg-10") if kind == "finetune" else Expert("jpeg-10", 3.2, Teacher(small(2)))
-        stepper = Stepper(small(1), objective, CPU, lr=1e-3, accumulate=accumulate)
+        method, teacher = (finetune(), None) if kind == "finetune" else (expert(3.2), Teacher(small(2)))
+        stepper = Stepper(small(1), method, CPU, lr=1e-3, accumulate=accumulate, teacher=teacher)
         for step in range(3):
             batch = batch_of(seed=step)
             parts = [batch] if accumulate == 1 else [part(batch, slice(0, 4)), part(batch, slice(4, 8))]
             losses, keys = stepper.step(iter(parts))
             assert keys == batch.keys
-        states.append((stepper.student.state_dict(), float(losses["loss"])))
+        states.append((stepper.model.state_dict(), float(losses["loss"])))
     for name in states[0][0]:
         assert torch.allclose(states[0][0][name], states[1][0][name], atol=1e-5)
     assert math.isclose(states[0][1], states[1][1], rel_tol=1e-4)
@@ -209,18 +234,56 @@ def test_a_flip_mirrors_all_columns_of_a_sample_or_none():
 
 
 def test_the_moving_average_follows_slowly_and_is_what_is_kept():
-    stepper = Stepper(small(1, norm=True), FineTuning("jpeg-10"), CPU, lr=1e-2, ema=0.9)
+    stepper = Stepper(small(1, norm=True), finetune(), CPU, lr=1e-2, ema=0.9)
     stepper.average.updates = 1000  # warm
-    before = {name: value.clone() for name, value in stepper.student.state_dict().items()}
+    before = {name: value.clone() for name, value in stepper.model.state_dict().items()}
     stepper.step(iter([batch_of()]))
     for name, average in stepper.result.state_dict().items():
-        now = stepper.student.state_dict()[name]
+        now = stepper.model.state_dict()[name]
         expected = 0.9 * before[name] + 0.1 * now if now.is_floating_point() else now
         assert torch.allclose(average, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("amp", ["none", "bf16"])
 def test_a_step_lowers_the_loss_of_its_batch(amp):
-    stepper = Stepper(build("shufflenet_v2_x0_5", 5), FineTuning("clean"), CPU, lr=1e-3, amp=amp)
+    stepper = Stepper(build("shufflenet_v2_x0_5", 5), finetune("clean"), CPU, lr=1e-3, amp=amp)
     losses = [float(stepper.step(iter([batch_of(columns=("clean",))]))[0]["loss"]) for _ in range(8)]
     assert losses[-1] < losses[0]
+
+
+def test_label_smoothing_is_for_training_only():
+    method = FineTuning(FineTuning.Options("jpeg-10"), Context("small", label_smoothing=0.1))
+    student, batch = small(1), batch_of()
+    log_q = by_hand(student, batch)
+    own = -log_q.gather(1, batch.labels[:, None]).mean()
+    assert float(method.losses(student, batch)[0]["ce"]) == pytest.approx(
+        float(0.9 * own - 0.1 * log_q.mean()), rel=1e-4
+    )
+    assert float(method.losses(student.eval(), batch)[0]["ce"]) == pytest.approx(float(own), rel=1e-4)
+
+
+def test_the_norm_of_the_gradient_is_clipped():
+    stepper = Stepper(small(1), finetune(), CPU, lr=1.0, recipe=Recipe(optimiser="sgd", lr=1.0, clip=1e-3))
+    before = torch.cat([p.detach().flatten().clone() for p in stepper.trained])
+    stepper.step(iter([batch_of()]))
+    moved = torch.cat([p.detach().flatten() for p in stepper.trained]) - before
+    assert float(moved.norm()) == pytest.approx(1e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "adamw", "sgd"])
+def test_weights_decay_and_biases_do_not(optimiser):
+    recipe = Recipe(optimiser=optimiser, weight_decay=0.1)
+    decay = {p: g["weight_decay"] for g in Stepper(small(1, norm=True), finetune(), CPU, lr=1e-3,
+             recipe=recipe).optimiser.param_groups for p in g["params"]}  # fmt: skip
+    assert {(p.ndim > 1, value) for p, value in decay.items()} == {(True, 0.1), (False, 0.0)}
+
+
+def test_groups_have_learning_rates_of_their_own():
+    class TwoRates(FineTuning):
+        def parameter_groups(self, model):
+            head = [p for _, layer in model.last(1) for p in layer.parameters()]
+            return [{"params": head}, {"params": list(model.net[0].parameters()), "scale": 0.1}]
+
+    stepper = Stepper(small(1), TwoRates(FineTuning.Options("jpeg-10"), Context("small")), CPU, lr=1.0)
+    stepper.set_lr(0.5)
+    assert [group["lr"] for group in stepper.optimiser.param_groups] == [0.5, 0.05]

@@ -1,0 +1,126 @@
+"""What a training method is. A new one is a subclass in one file and one line in ``train/methods/__init__.py``.
+
+A method says everything about itself: options, columns, what is trained, losses, defaults, and which network is
+evaluated. It holds no weights: those are in the *model*, an ``nn.Module`` that the engine trains, averages, and
+saves. Modules here import torch only inside functions, so that ``train --help`` needs no PyTorch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from train.methods.reads import Reads
+from train.recipes.schedules import Plateau
+from train.registry import unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from train.feed.data import Batch
+    from train.networks.network import Network
+
+Losses = tuple[dict[str, "Tensor"], "Tensor"]
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method may depend on besides its own options."""
+
+    arch: str
+    from_scratch: bool = False  #: the network starts with fresh weights
+    quirks: frozenset[str] = frozenset()
+    batch: int | None = None  #: samples of a step, if the person chose
+    label_smoothing: float = 0.0
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """The numbers that a recipe leaves to the method."""
+
+    lr: float
+    batch: int
+    epochs: int
+    published: bool = False  #: whether ``lr`` is the source's own for this network and column
+
+
+class Method(ABC):
+    """One way to train a network. The first line of a subclass's docstring is its help text."""
+
+    title: ClassVar[str]  #: heading of its column in tables
+    counts_everywhere: ClassVar[bool] = False  #: whether its accuracy stands at every column, or at ``trained_on``
+    may_start_fresh: ClassVar[bool] = False  #: whether ``--weights none`` makes sense
+    quirks: ClassVar[dict[str, str]] = {}  #: departures of the authors' code from the article -> what they do
+    example: ClassVar[str] = ""  #: options of an example in the help text
+    Options: ClassVar[type]  #: a dataclass of ``train.options.option`` fields
+
+    def __init__(self, options: Any, context: Context):
+        self.options, self.context = options, context
+
+    @property
+    def trained_on(self) -> str | None:
+        """The column that the network is trained for; None when it is no single one."""
+        return getattr(self.options, "column", None)
+
+    @property
+    def new_head(self) -> bool:
+        """Whether training starts with a fresh last layer."""
+        return getattr(self.options, "new_head", False)
+
+    def settings(self) -> dict[str, Scalar]:
+        """Options, as used, that distinguish the result from another one of this method. Plain values."""
+        return {name: value for name, value in asdict(self.options).items() if name != "column"}
+
+    @abstractmethod
+    def reads(self) -> Reads:
+        """The columns that a batch holds."""
+
+    def defaults(self) -> Defaults:
+        """Learning rate, batch and epochs where the person chose none."""
+        return Defaults(lr=1e-4, batch=384, epochs=45)
+
+    def plateau(self, lr: float) -> Plateau:
+        """The schedule of ``--schedule plateau``."""
+        return Plateau(lr)
+
+    def model(self, network: Network) -> nn.Module:
+        """What is trained, made once of the starting network; it may have further layers or be the network."""
+        return network
+
+    def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
+        """What is trained: dicts with ``params`` and perhaps a ``scale`` of the learning rate; else frozen."""
+        return [{"params": list(model.parameters())}]
+
+    def train_mode(self, model: nn.Module) -> None:
+        """Put the model into the mode in which it is trained."""
+        model.train()
+
+    @abstractmethod
+    def losses(self, model: nn.Module, batch: Batch) -> Losses:
+        """``(terms, logits)``: ``terms["loss"]`` is minimised, the others are its parts before weighting.
+
+        All are float32 means over the batch; accuracy is counted on ``logits`` (batch, classes).
+        """
+
+    def predictor(self, model: nn.Module) -> Network:
+        """The network that is evaluated and saved."""
+        return model  # type: ignore[return-value]
+
+    def cross_entropy(self, model: nn.Module, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy; with the recipe's label smoothing while training."""
+        import torch.nn.functional as F
+
+        return F.cross_entropy(logits, labels, label_smoothing=self.context.label_smoothing * model.training)
+
+
+def choose_quirks(method: type[Method], protocol: str, chosen: str | None) -> frozenset[str]:
+    """The quirks of a comma-separated list, or those of the protocol. Raises UnknownName."""
+    if chosen is None:
+        return frozenset(method.quirks if protocol == "refcode" else ())
+    quirks = [name.strip() for name in chosen.split(",") if name.strip()]
+    for name in quirks:
+        if name not in method.quirks:
+            raise unknown("quirk", name, method.quirks)
+    return frozenset(quirks)

@@ -1,0 +1,52 @@
+"""Expert training (Marie et al. 2022): fine-tuning, taught by a frozen copy that sees the clean crops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from train.methods.paper import FIRST_EPOCH, KL_SUM, SHARED_QUIRKS, PaperMethod
+from train.methods.reads import Reads
+from train.options import option
+
+
+class Expert(PaperMethod):
+    """Fine-tuning, taught by what the frozen starting network says of the clean crops (Marie et al. 2022).
+
+    L = mean CE(f(x̃), y) + weight · mean KL(softmax g(x) ‖ softmax f(x̃)). The reference code sums KL over its
+    batch; ``weight`` is alpha times that batch, so that the result does not depend on the batch used here.
+    """
+
+    title = "Expert"
+    kind = "expert"
+    quirks = {**KL_SUM, **SHARED_QUIRKS, **FIRST_EPOCH}
+    example = "--column jpeg-10 --arch mnasnet1_0 --weights imagenet --out runs/et-jpeg-10"
+
+    @dataclass(frozen=True)
+    class Options:
+        column: str = option(help="The distortion to train for, as jpeg-10.")
+        alpha: float | None = option(
+            None, minimum=0, help="Weight of KL summed over the paper's batch. Default: the protocol's."
+        )
+        teacher: Literal["auto", "live", "cached"] = option(
+            "auto", help="auto: cached ('train teach') where it is, otherwise live."
+        )
+
+    def __init__(self, options, context):
+        super().__init__(options, context)
+        self.alpha = self.numbers.alpha if options.alpha is None else options.alpha
+
+    def settings(self):
+        return {"alpha": self.alpha}
+
+    def reads(self):
+        return Reads((self.options.column,), teacher=self.options.teacher)
+
+    def losses(self, model, batch):
+        from train.methods.terms import divergence
+
+        logits = model(batch.images[self.options.column])
+        ce = self.cross_entropy(model, logits, batch.labels)
+        # Normalised again after rounding to float16: the error of KL is then of second order.
+        kl = divergence(batch.teacher.float().log_softmax(1), logits.log_softmax(1))
+        return {"loss": ce + self.weight(self.alpha) * kl, "ce": ce, "kl": kl}, logits

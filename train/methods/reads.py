@@ -1,0 +1,45 @@
+"""What a method reads of every sample."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+CLEAN = "clean"
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """One of several columns, drawn for every sample: ``batch.images[name]`` holds pictures of all of them.
+
+    The draw depends on seed, epoch and key alone, so a resumed run and another number of workers draw the same.
+    """
+
+    columns: tuple[str, ...]
+    name: str = "mixture"  #: in ``batch.images``; ``batch.drawn[name]`` says which column each picture is of
+
+    def draw(self, seed: int, epoch: int, key: str) -> int:
+        """Index of the column that is read of the sample ``key``; all are equally likely."""
+        digest = hashlib.sha256(f"{seed} {epoch} {self.name} {key}".encode()).digest()
+        return int.from_bytes(digest[:8], "little") % len(self.columns)
+
+
+@dataclass(frozen=True)
+class Reads:
+    """The pictures of a batch, and whether it holds what the frozen starting network says of the clean crops.
+
+    ``teacher`` is None, or how its scores (``batch.teacher``) come about: computed ``live``, read from a cache
+    (``cached``), or from a cache where there is one (``auto``).
+    """
+
+    pictures: tuple[str | Mixture, ...]
+    teacher: Literal["auto", "live", "cached"] | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column that may be read, each once."""
+        found = [
+            name for part in self.pictures for name in (part.columns if isinstance(part, Mixture) else [part])
+        ]
+        return tuple(dict.fromkeys(found))

