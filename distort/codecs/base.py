@@ -121,6 +121,14 @@ class Codec(Step):
         """The uint8 (height, width, 3) picture in ``data``. Raises ValueError when it is not one."""
         raise ValueError("this codec decodes with the settings of its column only: use distort.codecs.decoder")
 
+    @staticmethod
+    def read_value(data: bytes) -> float | None:
+        """VALUE of the bitstream ``data``, from its own headers; None when the format does not tell.
+
+        Raises ValueError when the bytes are not of this format.
+        """
+        return None
+
     @classmethod
     def decoder(cls, settings: dict, device: str = "cpu") -> Decoder:
         """A decoder for bitstreams written with ``settings``, as ``column.json`` holds them.

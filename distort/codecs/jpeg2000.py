@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import imagecodecs
 
 from distort.codecs import pillow
@@ -39,6 +41,15 @@ class Jpeg2000(Codec):
     @staticmethod
     def decode(data, out=None):
         return imagecodecs.jpeg2k_decode(data, numthreads=1, out=out)
+
+    @staticmethod
+    def read_value(data):
+        """The compression ratio that the file has: about, not exactly, the one that was asked for."""
+        at = data.find(b"ihdr")
+        if not data.startswith(b"\0\0\0\x0cjP  ") or at < 0 or at + 14 > len(data):
+            raise ValueError("not a JP2 file")
+        height, width, components = struct.unpack(">IIH", data[at + 4 : at + 14])
+        return width * height * components / len(data)
 
     def versions(self):
         return pillow.versions("jpg_2000") | {"decoder": imagecodecs.jpeg2k_version()}

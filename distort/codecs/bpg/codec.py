@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from distort.codecs.base import Codec, UnsupportedPicture
-from distort.codecs.bpg import container, hevc_header, libav, nal, parameter_sets, x265
+from distort.codecs.bpg import container, hevc_header, libav, nal, parameter_sets, slice_header, x265
 from distort.codecs.bpg.container import (
     PIXEL_FORMATS,
     RGB,
@@ -57,6 +57,15 @@ class _Intra(Codec):
         except ValueError as error:
             raise UnsupportedPicture(f"{self.name}: {error}") from None
 
+    @staticmethod
+    def _value_of(units: list[bytes], sps: Sps) -> float:
+        """QP as given to bpgenc: x265 lowers it for the intra slice, to 0 at least, so 0 to 3 all read as 3."""
+        pictures = [unit for unit in units if nal.kind(unit) in nal.INTRA_SLICES]
+        sets = [unit for unit in units if nal.kind(unit) == nal.PPS]
+        if not pictures or len(sets) != 1:
+            raise ValueError("the HEVC data holds no slice, or not one picture parameter set")
+        return min(slice_header.read_qp(pictures[0], sets[0], sps) + x265.INTRA_OFFSET, 51)
+
     def _units(self, rgb: np.ndarray, size: tuple[int, int]) -> list[bytes]:
         """VPS, SPS, PPS and slice of a picture of coded ``size`` (width, height)."""
         convert, pix_fmt = (to_444, "yuv444p") if "444" in self.chosen else (to_420, "yuv420p")
@@ -94,6 +103,19 @@ class Bpg(_Intra):
         return container.write(layout, hevc_header.write(sps.coding), data)
 
     @staticmethod
+    def read_value(data):
+        layout, header, hevc = container.read(bytes(data))
+        sps = Bpg._sps(layout, header)
+        return Bpg._value_of(nal.split(nal.START_CODE + hevc), sps)
+
+    @staticmethod
+    def _sps(layout: Layout, header: bytes) -> Sps:
+        """The sequence parameter set that a .bpg header stands for."""
+        coding = hevc_header.read(header)
+        coded = coding.coded(layout.width), coding.coded(layout.height)
+        return Sps(coding, *coded, layout.pixel_format.chroma_format_idc, layout.bit_depth)
+
+    @staticmethod
     def decode(data):
         """The picture in a still .bpg file without alpha, of any pixel format, colour space and bit depth
         that libavcodec decodes (8, 9, 10 and 12 bit). Samples of more than 8 bits are scaled to 8.
@@ -101,14 +123,11 @@ class Bpg(_Intra):
         Raises ValueError when the file is damaged or of another kind.
         """
         layout, header, hevc = container.read(bytes(data))
-        coding = hevc_header.read(header)
-        chroma = layout.pixel_format.chroma_format_idc
-        coded = coding.coded(layout.width), coding.coded(layout.height)
-        sps = Sps(coding, *coded, chroma, layout.bit_depth)
+        sps = Bpg._sps(layout, header)
         units = nal.one_picture(nal.split(nal.START_CODE + hevc))
         if {nal.VPS, nal.SPS} & {nal.kind(unit) for unit in units}:
             raise ValueError("the HEVC data holds parameter sets that a BPG file leaves out")
-        vps = parameter_sets.write_vps(main=chroma == 1 and layout.bit_depth == 8)
+        vps = parameter_sets.write_vps(main=sps.chroma_format_idc == 1 and layout.bit_depth == 8)
         units = [vps, parameter_sets.write_sps(sps), *units]
         return to_rgb(libav.decode(units, sps, rgb=layout.colour_space == RGB), layout)
 
@@ -148,6 +167,14 @@ class Hevc(_Intra):
         height, width, _ = rgb.shape
         self.check_size(width, height)
         return b"".join(b"\0" + nal.START_CODE + unit for unit in self._units(rgb, (width, height)))
+
+    @staticmethod
+    def read_value(data):
+        units = nal.split(bytes(data))
+        sets = [unit for unit in units if nal.kind(unit) == nal.SPS]
+        if len(sets) != 1:
+            raise ValueError(f"the stream has {len(sets)} sequence parameter sets instead of one")
+        return Hevc._value_of(units, parameter_sets.read_sps(sets[0]))
 
     @staticmethod
     def decode(data):

@@ -22,6 +22,7 @@ from distort.codecs.bpg import nal
 #: bpgenc's ``-m 9`` is x265's preset of index 9.
 PRESET, FAST_PRESET = "placebo", "medium"
 TUNE = "ssim"  # no psychovisual weights
+INTRA_OFFSET = 3  #: by which x265 lowers the QP of an intra slice: 6 log2 of its ipratio of 1.4, rounded
 
 #: Threads: one worker thread (``pools=1``), because wavefront rows (WPP) need a pool. WPP itself is part of
 #: bpgenc's bitstreams: it resets the entropy coder in every row of blocks, about 2 % of the bytes at QP 51.
