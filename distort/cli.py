@@ -21,7 +21,7 @@ from distort.codecs import Codec
 from distort.codecs.lossless import LOSSLESS
 from distort.distortion import PRESETS, Distortion, generator, parse, parse_list
 from distort.metrics import Reference
-from distort.options import CROP, DISTORTIONS, EXIF, MAX_BAD, SSIM, work
+from distort.options import CROP, DISTORTIONS, EXIF, MAX_BAD, SSIM, TIME, work
 from distort.planning import make_plan
 from shards.console import Group, table
 from shards.dataset import Dataset
@@ -81,6 +81,7 @@ def run(**options):
     WebDataset tars (a .tar or a folder of them). Pictures that cannot be read are recorded in DATASET/errors,
     see 'shards errors DATASET'.
     """
+    _refuse_useless(options)
     with _stoppable():
         if options["dry_run"]:
             _dry_run(options)
@@ -94,8 +95,15 @@ def run(**options):
 @work
 def add(**options):
     """Add columns to DATASET from its stored clean crops. What is there stays untouched."""
+    _refuse_useless(options)
     with _stoppable():
         _execute(*_plan_add(options), options, 1.0)
+
+
+def _refuse_useless(options: dict) -> None:
+    """An option that would have no effect is a mistake."""
+    if options["address"] and options["engine"] == "local":
+        raise click.UsageError("--address is that of a Ray cluster: give --engine ray too")
 
 
 def _plan_run(options: dict) -> tuple[Dataset, list[Distortion], str]:
@@ -158,12 +166,13 @@ def _dry_run(options: dict) -> None:
         )
 
 
-def _plan_add(options: dict) -> tuple[Dataset, list[Distortion], None]:
+def _plan_add(options: dict, look_only: bool = False) -> tuple[Dataset, list[Distortion], None]:
     wanted = parse_list(options["distortions"])
     dataset = Dataset(options["dataset"])
-    dataset.storage.sweep()
     dataset.require_complete(columns.CLEAN)
-    columns.declare(dataset, wanted, options["any_version"])
+    if not look_only:
+        dataset.storage.sweep()
+        columns.declare(dataset, wanted, options["any_version"])
     return dataset, wanted, None
 
 
@@ -208,6 +217,9 @@ def _say_what_it_takes(dataset: Dataset, distortions: list[Distortion], root: st
 
 
 def _execute(dataset: Dataset, distortions, source_root, options: dict, max_bad: float) -> None:
+    k, n = options["part"]
+    if k > dataset.plan.shards:
+        click.echo(f"--part {k}/{n} has no shards: {dataset.storage.url} has {dataset.plan.shards}", err=True)
     start = _engine(options["engine"], options["workers"], options["address"])
     if source_root and options["engine"] == "local":
         _say_what_it_takes(dataset, distortions, source_root, options)
@@ -246,12 +258,7 @@ def status(dataset):
     "run imagenet/val /scratch/val --distortions paper",
 )
 @click.option("--cpus", type=click.IntRange(1), default=8, show_default=True, help="Cores per task.")
-@click.option(
-    "--time",
-    default="4:00:00",
-    show_default=True,
-    help="Time limit per task, three minutes and several shards at least; it goes on after it.",
-)
+@TIME
 @click.option(
     "--tasks", type=click.IntRange(1, scripts.MOST), help="Size of the array.  [default: from the shards]"
 )
@@ -262,10 +269,11 @@ def status(dataset):
 def slurm(context, cpus, time, tasks, extra, submit, command):
     """Print a Slurm array script for COMMAND: 'run SOURCE DATASET …' or 'add DATASET …' with their options.
 
-    The plan is made here and now; every task then makes its share of the shards. Again, it fills the gaps.
+    The plan of 'run' is made here and now; every task then makes its share of the shards. The same command again
+    fills the gaps.
     """
     name, *arguments = command
-    plans = {"run": _plan_run, "add": _plan_add}
+    plans = {"run": _plan_run, "add": functools.partial(_plan_add, look_only=not submit)}
     if name not in plans:
         raise click.UsageError(f"'{name}' is not run or add, as in: distort slurm run SOURCE DATASET …")
     options = main.commands[name].make_context(f"slurm {name}", arguments, parent=context.parent).params

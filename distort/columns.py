@@ -15,7 +15,7 @@ from distort.engines import UnfitNode
 from shards.column import COLUMN
 from shards.dataset import Dataset
 from shards.errors import DatasetError
-from shards.plan import column_folder
+from shards.plan import FILE, column_folder
 
 CLEAN = "clean"
 ADVICE = "\nUse what it was made with, or make a new dataset; --any-version mixes library versions in one column."
@@ -24,12 +24,14 @@ ADVICE = "\nUse what it was made with, or make a new dataset; --any-version mixe
 def declare(dataset: Dataset, distortions: list[Distortion], any_version: bool = False) -> None:
     """Write ``column.json`` of every column that is new; refuse one that would be made otherwise here.
 
-    ``any_version`` lets library versions differ, but no settings. Raises DatasetError, also when a codec cannot
-    hold crops of the size that every crop of the dataset has.
+    Finished columns are only read, so they are not compared. ``any_version`` lets library versions differ, but no
+    settings. Raises DatasetError, also when a codec cannot hold crops of the size that all of them have here.
     """
     _check_size(dataset, distortions)
     for name, column in _described(dataset, distortions):
         file = f"{column_folder(name)}/{COLUMN}"
+        if _finished(dataset, name):
+            continue
         if name not in dataset.columns:
             with suppress(FileExistsError):  # another job was faster
                 dataset.storage.create(file, (json.dumps(column, indent=2, sort_keys=True) + "\n").encode())
@@ -62,16 +64,24 @@ def check(dataset: Dataset, specs: tuple[str, ...], any_version: bool = False) -
     except (DistortionError, ImportError, OSError) as error:
         raise UnfitNode(f"{here} cannot make {', '.join(specs)}: {error}; install what it lacks") from error
     for name, column in described:
-        if clash := _clash(dataset, name, column, any_version):
+        if not _finished(dataset, name) and (clash := _clash(dataset, name, column, any_version)):
             raise UnfitNode(
                 f"{here} would make other files than column '{name}' of {dataset.storage.url} holds:{clash}"
             )
     return distortions
 
 
+def _finished(dataset: Dataset, name: str) -> bool:
+    return name in dataset.columns and len(dataset.committed(name)) == dataset.plan.shards
+
+
 def _described(dataset: Dataset, distortions: list[Distortion]) -> Iterator[tuple[str, dict]]:
     """Contents of ``column.json`` for the clean column and for ``distortions``, as made on this machine."""
     settings = dataset.plan.settings
+    if settings.get("clean") not in LOSSLESS or not isinstance(settings.get("crop"), str):
+        raise DatasetError(
+            f"{dataset.storage.url}/{FILE} has settings that no version here writes; restore the file"
+        )
     store = LOSSLESS[settings["clean"]]
     crop = crops.parse(settings["crop"])
     stored = {"name": f"lossless {settings['clean']}", "settings": store.settings, "versions": store.versions()}

@@ -2,7 +2,33 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 import click
+
+from distort import crops
+from distort.distortion import parse_list
+
+
+class Checked(click.ParamType):
+    """Text that ``check`` accepts: what it refuses with a ValueError is a usage error."""
+
+    def __init__(self, name: str, check: Callable[[str], object]):
+        self.name, self.check = name, check
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            self.check(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return value
+
+
+def check_time(text: str) -> None:
+    """Raises ValueError for what sbatch would not take as a time limit."""
+    if not re.fullmatch(r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}", text):
+        raise ValueError(f"'{text}' is no time limit: MINUTES, H:MM:SS or DAYS-HOURS, as in 8:00:00")
 
 
 class Part(click.ParamType):
@@ -16,7 +42,10 @@ class Part(click.ParamType):
 
 
 DISTORTIONS = click.option(
-    "--distortions", required=True, help="Comma-separated names and presets; see 'distort list'."
+    "--distortions",
+    required=True,
+    type=Checked("names", parse_list),
+    help="Comma-separated names and presets; see 'distort list'.",
 )
 WORKERS = click.option(
     "--workers",
@@ -42,6 +71,13 @@ ANY_VERSION = click.option(
 PART = click.option(
     "--part", type=Part(), default="1/1", help="Only every N-th shard, from the K-th: one machine of N."
 )
+TIME = click.option(
+    "--time",
+    type=Checked("limit", check_time),
+    default="4:00:00",
+    show_default=True,
+    help="Time limit per task, three minutes and several shards at least; it goes on after it.",
+)
 MAX_BAD = click.option(
     "--max-bad",
     type=click.FloatRange(0, 1),
@@ -51,6 +87,7 @@ MAX_BAD = click.option(
 )
 CROP = click.option(
     "--crop",
+    type=Checked("crop", crops.parse),
     default="paper",
     show_default=True,
     help="paper: short side 256 bicubic, centre 224. none. center:SIZE. random:K: K random-resized crops of 224.",

@@ -69,6 +69,9 @@ class Array:
         for option in ("--workers", "--part", "--engine", "--address"):
             if any(word == option or word.startswith(f"{option}=") for word in self.command):
                 raise DatasetError(f"distort slurm sets {option} itself; leave it out")
+        for text in (str(Path.cwd()), *self.extra):
+            if not text.isprintable():
+                raise DatasetError(f"{text!r} cannot stand in a Slurm script: control characters end its lines")
         if not self.missing:
             raise DatasetError(f"{self.dataset.storage.url}: every shard is there; nothing to submit")
         tasks = min(self.tasks or -(-self.dataset.plan.shards // self.cpus), self.dataset.plan.shards, MOST)

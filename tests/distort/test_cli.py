@@ -46,9 +46,17 @@ def test_wrong_arguments_are_explained_in_one_line(tree, tmp_path, run):
         (["--distortions", "jpeg-10", "--crop", "middle"], "unknown crop 'middle'"),
         (["--distortions", "jpeg-10", "--part", "3/2"], "'3/2' is not K/N with 1 <= K <= N"),
         (["--distortions", ","], "no distortion given"),
+        (["--distortions", "jpeg-10", "--engine", "rya"], "'rya' is not one of"),
+        (["--distortions", "jpeg-10", "--address", "head:6379"], "give --engine ray too"),
     ):
         made = run("distort", "run", tree, tmp_path / "d", *arguments)
-        assert made.returncode != 0
+        assert made.returncode == 2
         assert message in made.stderr
         assert "Traceback" not in made.stderr
     assert not (tmp_path / "d").exists()
+
+
+def test_a_part_without_shards_says_so(dataset, tree, run):
+    made = run("distort", "run", tree, dataset, "--distortions", "jpeg-10", "--shard-size", 5, "--part", "6/9")
+    assert made.returncode == 0
+    assert f"--part 6/9 has no shards: {dataset} has 5" in made.stderr

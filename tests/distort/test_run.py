@@ -102,10 +102,22 @@ def test_a_column_made_by_another_version_is_refused(dataset, tree, tmp_path, ru
     column = tmp_path / "d" / "jpeg-10" / "column.json"
     text = column.read_text()
     column.write_text(text.replace('"pillow": "', '"pillow": "0.'))
+    (tmp_path / "d" / "jpeg-10" / "000002.parquet").unlink()
     made = run("distort", "run", tree, tmp_path / "d", "--distortions", "jpeg-10", "--shard-size", 5)
     assert made.returncode == 1
     assert "column 'jpeg-10' was made otherwise" in made.stderr
     assert 'pillow: "0.' in made.stderr
+
+
+def test_columns_that_are_only_read_may_be_of_another_version(dataset, tmp_path, run):
+    d = tmp_path / "d"
+    shutil.copytree(dataset, d)
+    for name in ("clean", "jpeg-10"):
+        column = d / name / "column.json"
+        column.write_text(column.read_text().replace('"pillow": "', '"pillow": "0.'))
+    added = run("distort", "add", d, "--distortions", "jpeg-10,jpeg-20")
+    assert added.returncode == 0, added.stderr
+    assert run("shards", "verify", d, "--decode").returncode == 0
 
 
 def test_another_version_makes_shards_only_when_told_to(dataset, tree, tmp_path, run):

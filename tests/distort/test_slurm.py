@@ -3,6 +3,8 @@
 import shutil
 import subprocess
 
+import pytest
+
 from distort.slurm import ranges
 
 
@@ -50,3 +52,29 @@ def test_it_says_when_there_is_no_slurm(tree, tmp_path, run, monkeypatch):
     made = script(run, "run", tree, tmp_path / "d", "--distortions", "jpeg-10", options=["--submit"])
     assert made.returncode == 1
     assert "there is no sbatch here" in made.stderr
+
+
+def test_printing_a_script_for_add_changes_nothing(dataset, tmp_path, run, digests):
+    d = tmp_path / "d"
+    shutil.copytree(dataset, d)
+    assert script(run, "add", d, "--distortions", "jpeg-11").returncode == 0
+    assert digests(d) == digests(dataset)
+
+
+@pytest.mark.parametrize("limit", ["abc", "1:", "-5", "1-", "4h", ""])
+def test_a_time_limit_that_slurm_does_not_take_is_a_usage_error(dataset, run, limit):
+    made = script(run, "add", dataset, "--distortions", "jpeg-11", options=["--time", limit])
+    assert made.returncode == 2
+    assert "is no time limit" in made.stderr
+
+
+def test_a_line_break_gets_into_no_script(dataset, tmp_path, run, monkeypatch):
+    odd = tmp_path / "x\n#SBATCH --wrap=id"
+    odd.mkdir()
+    monkeypatch.chdir(odd)
+    made = script(run, "add", dataset, "--distortions", "jpeg-11")
+    assert made.returncode == 1
+    assert "cannot stand in a Slurm script" in made.stderr
+    monkeypatch.chdir(tmp_path)
+    made = script(run, "add", dataset, "--distortions", "jpeg-11", options=["--sbatch=--mem=1G\nid"])
+    assert "cannot stand in a Slurm script" in made.stderr
