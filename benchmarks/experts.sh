@@ -20,24 +20,24 @@ done
 
 common="--val $out/data/val --arch $arch --batch 64 --holdout 0.05 --resume $reading"
 # shellcheck disable=SC2086
-python -m train finetune "$out/data/train" --column clean --weights none --lr 1e-3 --flip \
+train finetune "$out/data/train" --column clean --weights none --lr 1e-3 --flip \
     --epochs "${SCRATCH_EPOCHS:-20}" --out "$out/runs/scratch" --test-columns none $common
 weights=$out/runs/scratch/best.safetensors
 
 # shellcheck disable=SC2086
-python -m train teach "$out/data/train" --arch "$arch" --weights "$weights" $reading
+train teach "$out/data/train" --arch "$arch" --weights "$weights" $reading
 checkpoints=
 for column in $columns; do
     for seed in $seeds; do
         for method in finetune expert; do
             run=$out/runs/$method-$column-$seed
             # shellcheck disable=SC2086
-            python -m train "$method" "$out/data/train" --column "$column" --weights "$weights" --lr 1e-4 \
+            train "$method" "$out/data/train" --column "$column" --weights "$weights" --lr 1e-4 \
                 --epochs "${EPOCHS:-5}" --seed "$seed" --out "$run" --test-columns none $common
             checkpoints="$checkpoints --checkpoint $run/best.safetensors"
         done
     done
 done
 # shellcheck disable=SC2086
-python -m train evaluate "$out/data/val" --arch "$arch" --weights "$weights" $checkpoints $reading \
+train evaluate "$out/data/val" --arch "$arch" --weights "$weights" $checkpoints $reading \
     --out "$out/results.json"

@@ -31,7 +31,7 @@ from distort.codecs import decode
 from shards.dataset import Dataset
 from shards.plan import column_folder
 from train.feed import slices
-from train.feed.data import Source, Stream, batches
+from train.feed.data import Source, Stream
 from train.feed.reading import survey
 from train.networks.network import IMAGENET_MEAN, IMAGENET_STD
 
@@ -74,7 +74,7 @@ def ours(columns):
 
     def run():
         stream = Stream(Source(options.dataset, columns), planned, BATCH, buffer=200, seed=(0,))
-        for batch in batches(stream, processes=False):
+        for batch in stream.part(0):
             consume(batch.images[columns[0]])
 
     return run

@@ -18,8 +18,9 @@ from shards.dataset import Dataset
 from train.engine.distributed import World, device_of
 from train.engine.step import PRECISIONS, Stepper
 from train.feed import slices
-from train.feed.data import Batch, Source, Stream, batches
+from train.feed.data import Batch, Source, Stream
 from train.feed.reading import survey
+from train.feed.workers import batches
 from train.methods.base import Context
 from train.methods.expert import Expert
 from train.methods.finetune import FineTuning
@@ -113,7 +114,8 @@ def compare_feeding(compile: bool) -> None:
                 pool, seed=0, epoch=epoch, world=1, workers=options.workers, batch=options.batch
             )
             stream = Stream(source, plan[0], options.batch, buffer=1000, seed=(0, epoch))
-            yield from batches(stream, processes=True, pin=cuda)
+            with batches(stream, processes=True, pin=cuda) as feed:
+                yield from feed
             epoch += 1
 
     feed = epochs()

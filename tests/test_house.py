@@ -44,7 +44,8 @@ def test_ruff_is_clean(command):
 
 
 def test_train_without_pytorch_says_how_to_get_it():
-    code = "import sys; sys.modules['torch'] = None; import train.__main__"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    code = "import sys; sys.modules['torch'] = None; from train.__main__ import main; main()"
+    teach = ["teach", "data", "--arch", "resnet50", "--weights", "imagenet"]
+    done = subprocess.run([sys.executable, "-c", code, *teach], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr == "train needs PyTorch: pip install 'codecproof[train]'\n"

@@ -120,7 +120,10 @@ class Commands(Group):
 @click.group(cls=Commands)
 @click.version_option(package_name="codecproof")
 def main():
-    """Train and evaluate experts on datasets of tar shards. On N GPUs: torchrun --nproc-per-node N -m train …"""
+    """Train and evaluate experts on datasets of tar shards.
+
+    On N GPUs: torchrun --nproc-per-node N --no-python train …
+    """
 
 
 @main.command("evaluate", epilog="Example: train evaluate data/val --checkpoint runs/et-jpeg-10/best.safetensors "

@@ -141,12 +141,18 @@ exit ${status:-0}
 
 
 @pytest.fixture(scope="session")
-def start():
-    """Start ``python -m train``, also on several ranks, under torchrun or with its environment; the process."""
+def start(tmp_path_factory):
+    """Start the command ``train``, also on several ranks, under torchrun or with its environment; the process.
+
+    It runs in a folder that has a ``train.py`` of its own, as many a user's folder does.
+    """
+    folder = tmp_path_factory.mktemp("of-a-user")
+    (folder / "train.py").write_text("raise SystemExit('another train.py')")
+    launcher, program = ("torch.distributed.run", Path(sys.executable).parent / "train")
 
     def start(*arguments: object, ranks: int = 1, torchrun: bool = False) -> subprocess.Popen:
-        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
-        command = [sys.executable, *(launcher if torchrun else []), "-m", "train", *map(str, arguments)]
+        launch = [sys.executable, "-m", launcher, "--standalone", f"--nproc-per-node={ranks}", "--no-python"]
+        command = [*(launch if torchrun else []), program, *map(str, arguments)]
         environment = dict(os.environ)
         if ranks > 1 and not torchrun:
             with socket.socket() as free:
@@ -154,7 +160,7 @@ def start():
                 port = str(free.getsockname()[1])
             environment |= {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
             command = ["sh", "-c", RANKS, "sh", *command]
-        return subprocess.Popen(command, text=True, env=environment, start_new_session=True,
+        return subprocess.Popen(command, text=True, env=environment, start_new_session=True, cwd=folder,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
 
     return start

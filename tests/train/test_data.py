@@ -12,8 +12,9 @@ from distort.codecs import decode
 from shards.dataset import Dataset
 from shards.errors import DatasetError
 from train.feed import slices
-from train.feed.data import Source, Stream, batches
+from train.feed.data import Source, Stream
 from train.feed.reading import survey
+from train.feed.workers import batches
 
 
 def counts_of(root):
@@ -21,7 +22,9 @@ def counts_of(root):
 
 
 def read(root, planned, *, columns=("jpeg-10",), batch=4, processes=False, **options):
-    return list(batches(Stream(Source(str(root), columns), planned, batch, **options), processes=processes))
+    stream = Stream(Source(str(root), columns), planned, batch, **options)
+    with batches(stream, processes=processes) as feed:
+        return list(feed)
 
 
 def training_plan(root, world=1, workers=1, batch=4, epoch=0):
@@ -167,10 +170,10 @@ def test_a_remote_dataset_reads_like_a_local_one_with_and_without_a_local_copy(t
     expected = [batch.keys for batch in read(train_set, plan)]
     assert [batch.keys for batch in read(remote, plan)] == expected
     source = Source(remote, ("jpeg-10",), cache=str(tmp_path / "cache"))
-    assert [batch.keys for batch in batches(Stream(source, plan, 4), processes=False)] == expected
+    assert [batch.keys for batch in Stream(source, plan, 4).part(0)] == expected
     assert len(list((tmp_path / "cache").iterdir())) == 3
     fsspec.filesystem("memory").rm("/train/jpeg-10/000000.tar")
-    assert [batch.keys for batch in batches(Stream(source, plan, 4), processes=False)] == expected
+    assert [batch.keys for batch in Stream(source, plan, 4).part(0)] == expected
 
 
 def test_a_damaged_remote_shard_does_not_enter_the_cache(train_set, remote, tmp_path):
@@ -179,7 +182,7 @@ def test_a_damaged_remote_shard_does_not_enter_the_cache(train_set, remote, tmp_
     fsspec.filesystem("memory").pipe("/train/jpeg-10/000000.tar", bytes(tar))
     source = Source(remote, ("jpeg-10",), cache=str(tmp_path / "cache"))
     with pytest.raises(DatasetError, match=r"jpeg-10/000000\.tar: its sha256 is not the one in its Parquet file"):
-        list(batches(Stream(source, training_plan(train_set)[0], 4), processes=False))
+        list(Stream(source, training_plan(train_set)[0], 4).part(0))
 
 
 def test_a_dataset_without_classes_is_refused(train_source, make_set, tmp_path):

@@ -6,9 +6,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+
+from train.networks.models import first_line
+
+ARRIVAL = timedelta(minutes=5)  #: for ranks to start: PyTorch is imported from a slow disk, by all at once
 
 
 @dataclass(frozen=True)
@@ -71,16 +76,45 @@ def device_of(name: str, local_rank: int) -> torch.device:
 
 @contextmanager
 def world(device: str = "auto") -> Iterator[World]:
-    """Join the other ranks, if torchrun started any: nccl between GPUs, gloo between CPUs."""
+    """Join the other ranks, if torchrun started any: nccl between GPUs, gloo between CPUs.
+
+    Raises OSError when ranks do not arrive, or are lost.
+    """
     rank, count, local = (int(os.environ.get(name, default)) for name, default in
                           (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))  # fmt: skip
     where = device_of(device, local)
     if count == 1:
         yield World(0, 1, where)
         return
-    # Small control messages stay on the CPU (gloo): they must not make the GPU wait.
-    dist.init_process_group("cpu:gloo,cuda:nccl" if where.type == "cuda" else "gloo")
     try:
+        store = _meet(rank, count)
+        # Small control messages stay on the CPU (gloo): they must not make the GPU wait.
+        backend = "cpu:gloo,cuda:nccl" if where.type == "cuda" else "gloo"
+        dist.init_process_group(backend, store=store, rank=rank, world_size=count)
         yield World(rank, count, where)
-    finally:
-        dist.destroy_process_group()
+    except (dist.DistError, RuntimeError) as error:
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+            raise
+        raise OSError(
+            f"rank {rank} lost the others ({first_line(error)}); the rank that ended first says why"
+        ) from error
+    # After an error there is no farewell: peers that hang would never answer it.
+    dist.destroy_process_group()
+
+
+def _meet(rank: int, count: int) -> dist.Store:
+    """Wait until all ranks have started. Raises OSError naming those that have not."""
+    try:
+        store, *_ = next(dist.rendezvous("env://", timeout=ARRIVAL))
+    except dist.DistError as error:
+        address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+        raise OSError(f"rank {rank} cannot reach the others at {address} ({first_line(error)})") from None
+    store.set(f"arrived/{rank}", "")
+    try:
+        store.wait([f"arrived/{other}" for other in range(count)], ARRIVAL)
+    except dist.DistError:
+        missing = [other for other in range(count) if not store.check([f"arrived/{other}"])]
+        raise OSError(
+            f"rank {rank} waited {ARRIVAL} in vain for ranks {missing}: have their nodes died?"
+        ) from None
+    return store

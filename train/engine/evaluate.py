@@ -17,8 +17,9 @@ from train.engine.checks import require_classes, require_enough
 from train.engine.distributed import World
 from train.engine.progress import Progress, Waiting
 from train.feed import slices
-from train.feed.data import Source, Stream, batches
+from train.feed.data import Source, Stream
 from train.feed.reading import Survey, survey
+from train.feed.workers import batches
 from train.networks import models
 from train.networks.network import Network
 from train.networks.precision import exact
@@ -122,22 +123,23 @@ def _answers(stream, candidates, columns, world: World, processes: bool, total: 
     """Per batch of this rank: keys, labels, places, losses and ranks."""
     nets = [candidate.network.to(world.device).eval() for candidate in candidates]
     found = []
-    feed = Waiting(batches(stream, processes=processes, pin=world.device.type == "cuda"))
     bar = Progress("evaluate", total, quiet=not world.first)
-    for batch in feed:
-        there = batch.to(world.device)
-        with exact(world.device):
-            logits = torch.stack([torch.stack([net(there.images[name]) for name in columns]) for net in nets])
-        logits[..., absent] = -torch.inf  # never an answer
-        labels = there.labels.expand(*logits.shape[:2], -1)
-        loss = F.cross_entropy(logits.flatten(0, 2), labels.flatten(), reduction="none").view(labels.shape)
-        own = logits.gather(3, labels[..., None])
-        # Ties count against the model: a network that says the same of everything is right by no sample.
-        rank = (logits >= own).sum(3) - 1
-        found.append((batch.keys, batch.labels, batch.places, loss.cpu(), rank.cpu()))
-        bar.update(world.size * len(batch.keys), feed.seconds)
-        if bar.due:
-            bar.show({})
+    with batches(stream, processes=processes, pin=world.device.type == "cuda") as items:
+        feed = Waiting(items)
+        for batch in feed:
+            there = batch.to(world.device)
+            with exact(world.device):
+                logits = torch.stack([torch.stack([net(there.images[name]) for name in columns]) for net in nets])
+            logits[..., absent] = -torch.inf  # never an answer
+            labels = there.labels.expand(*logits.shape[:2], -1)
+            loss = F.cross_entropy(logits.flatten(0, 2), labels.flatten(), reduction="none").view(labels.shape)
+            own = logits.gather(3, labels[..., None])
+            # Ties count against the model: a network that says the same of everything is right by no sample.
+            rank = (logits >= own).sum(3) - 1
+            found.append((batch.keys, batch.labels, batch.places, loss.cpu(), rank.cpu()))
+            bar.update(world.size * len(batch.keys), feed.seconds)
+            if bar.due:
+                bar.show({})
     bar.close()
     return found
 

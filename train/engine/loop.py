@@ -17,7 +17,8 @@ from train.engine.run import RunFolder
 from train.engine.signals import Stopped, noted
 from train.engine.step import Stepper, seed_step
 from train.feed import slices
-from train.feed.data import Stream, batches
+from train.feed.data import Stream
+from train.feed.workers import batches
 from train.recipes.schedules import Schedule
 
 CHECK_EVERY = 20  #: steps between looks at the losses; each look makes a GPU wait
@@ -92,8 +93,8 @@ class Training:
         state, steps, seed = self.state, self.job.steps, self.job.settings.seed
         title = f"epoch {state.epoch + 1}/{self.job.epochs}"
         bar = Progress(title, steps * self.job.batch, state.step * self.job.batch, quiet=not self.world.first)
-        feed = Waiting(self._batches(self._stream()))
-        with self._trace() as trace:
+        with self._batches(self._stream()) as items, self._trace() as trace:
+            feed = Waiting(items)
             while state.step < steps:
                 seed_step(seed, TRAINING, state.epoch, state.step, self.world.rank)
                 self.stepper.set_lr(state.schedule.at(state.epoch + (state.step + 0.5) / steps))
@@ -189,17 +190,18 @@ class Training:
         planned = slices.evaluation(part.pool, world=self.world.size, workers=self.workers)
         total, names = None, ["loss"]
         stream = Stream(part.source, planned[self.world.rank], self.micro_batch)
-        for number, batch in enumerate(self._batches(stream)):
-            seed_step(self.job.settings.seed, SELECTING, number, self.world.rank)
-            batch = batch.to(self.world.device)
-            with self.stepper.autocast():
-                losses, logits = judged(batch)
-            names, count = list(losses), len(batch.labels)
-            correct = (logits.argmax(1) == batch.labels).sum()
-            # Every term is a mean over its batch: weighted by the batch's size, the sum is exact for any batches.
-            row = torch.stack([*(value.double() * count for value in losses.values()), correct.double()])
-            row = torch.cat([row, row.new_tensor([count])])
-            total = row if total is None else total + row
+        with self._batches(stream) as feed:
+            for number, batch in enumerate(feed):
+                seed_step(self.job.settings.seed, SELECTING, number, self.world.rank)
+                batch = batch.to(self.world.device)
+                with self.stepper.autocast():
+                    losses, logits = judged(batch)
+                names, count = list(losses), len(batch.labels)
+                correct = (logits.argmax(1) == batch.labels).sum()
+                # Terms are means over their batch: weighted by its size, their sum is exact for any batches.
+                row = torch.stack([*(value.double() * count for value in losses.values()), correct.double()])
+                row = torch.cat([row, row.new_tensor([count])])
+                total = row if total is None else total + row
         *sums, right, counted = self.world.sum(total.tolist())
         if counted != part.samples:
             raise TrainingError(f"selection counted {counted:.0f} samples, there are {part.samples}")

@@ -1,14 +1,18 @@
-"""SIGTERM and SIGUSR1 ask a run to write a checkpoint and stop. They only leave a note; the loop acts on it."""
+"""Signals: those that ask a run to write a checkpoint and stop, and the one that follows the launcher's death."""
 
 from __future__ import annotations
 
+import ctypes
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 #: What a pre-empted run exits with. SIGTERM: as a shell reports it. SIGUSR1 comes from a scheduler that was asked
 #: to warn and will requeue (sbatch --signal=USR1@120): an orderly end, and no ``finished`` file in the run folder.
 EXIT = {signal.SIGTERM: 128 + signal.SIGTERM, signal.SIGUSR1: 0}
+PR_SET_PDEATHSIG = 1  #: of prctl(2)
 
 
 class Stopped(Exception):
@@ -26,6 +30,7 @@ class Note:
 
 @contextmanager
 def noted() -> Iterator[Note]:
+    """SIGTERM and SIGUSR1 only leave a note in this block; the loop acts on it."""
     note = Note()
 
     def take(signum, frame):
@@ -37,3 +42,9 @@ def noted() -> Iterator[Note]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def follow_launcher() -> None:
+    """Under torchrun on Linux: get SIGTERM when torchrun dies, even killed, or it would wait for peers in vain."""
+    if "TORCHELASTIC_RUN_ID" in os.environ and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

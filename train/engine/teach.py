@@ -13,8 +13,9 @@ from train.engine.checks import require_classes
 from train.engine.distributed import World
 from train.engine.progress import Progress, Waiting
 from train.feed import slices, teachers
-from train.feed.data import Source, Stream, batches
+from train.feed.data import Source, Stream
 from train.feed.reading import Survey, survey
+from train.feed.workers import batches
 from train.methods.reads import CLEAN
 from train.networks import models
 from train.networks.teacher import Teacher
@@ -75,23 +76,24 @@ def _compute(dataset, name, teacher, source, found: Survey, todo: list[int], bat
     stream = Stream(source, slices.evaluation(pool, world=1, workers=max(workers, 1))[0], batch)
     clean = ColumnReader(dataset, CLEAN, Files(dataset.storage))
     shards: dict[int, Shard] = {}
-    feed = Waiting(batches(stream, processes=workers > 0, pin=world.device.type == "cuda"))
     bar = Progress("teach", slices.size(pool), quiet=not world.first)
-    for part in feed:
-        scores = teacher.log_probs(part.images[CLEAN].to(world.device, non_blocking=True)).cpu().numpy()
-        if not np.isfinite(scores).all():
-            raise DatasetError(f"the teacher's scores of {part.keys[0]} … {part.keys[-1]} are not finite")
-        for (shard, row), score in zip(part.places.tolist(), scores, strict=True):
-            if shard not in shards:
-                shards[shard] = Shard(np.empty((found.counts[shard], len(score)), np.float16))
-            shards[shard].scores[row] = score
-            shards[shard].left -= 1
-            if shards[shard].left == 0:
-                rows = clean.rows(shard)
-                done = shards.pop(shard).scores
-                teachers.write_shard(dataset.storage, name, shard, done, rows.mark.tar_sha256, rows.keys)
-                yield shard
-        bar.update(len(part.keys), feed.seconds)
-        if bar.due:
-            bar.show({})
+    with batches(stream, processes=workers > 0, pin=world.device.type == "cuda") as items:
+        feed = Waiting(items)
+        for part in feed:
+            scores = teacher.log_probs(part.images[CLEAN].to(world.device, non_blocking=True)).cpu().numpy()
+            if not np.isfinite(scores).all():
+                raise DatasetError(f"the teacher's scores of {part.keys[0]} … {part.keys[-1]} are not finite")
+            for (shard, row), score in zip(part.places.tolist(), scores, strict=True):
+                if shard not in shards:
+                    shards[shard] = Shard(np.empty((found.counts[shard], len(score)), np.float16))
+                shards[shard].scores[row] = score
+                shards[shard].left -= 1
+                if shards[shard].left == 0:
+                    rows = clean.rows(shard)
+                    done = shards.pop(shard).scores
+                    teachers.write_shard(dataset.storage, name, shard, done, rows.mark.tar_sha256, rows.keys)
+                    yield shard
+            bar.update(len(part.keys), feed.seconds)
+            if bar.due:
+                bar.show({})
     bar.close()

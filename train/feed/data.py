@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from distort.codecs import ColumnDecoder, decoder
 from shards.access import ColumnReader, Files, same_rows
@@ -31,15 +29,15 @@ class Batch(NamedTuple):
     places: Tensor  #: int64 (batch, 2): shard and row
     teacher: Tensor | None = None  #: float16 (batch, classes): cached log-probabilities on the clean crops
 
+    def apply(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """``function`` of every tensor."""
+        images = {name: function(image) for name, image in self.images.items()}
+        teacher = None if self.teacher is None else function(self.teacher)
+        return Batch(images, function(self.labels), self.keys, function(self.places), teacher)
+
     def to(self, device: torch.device) -> Batch:
         """On a device, without waiting for the copy."""
-
-        def move(tensor):
-            return tensor.to(device, non_blocking=True)
-
-        images = {name: move(image) for name, image in self.images.items()}
-        teacher = None if self.teacher is None else move(self.teacher)
-        return self._replace(images=images, labels=move(self.labels), teacher=teacher)
+        return self.apply(lambda tensor: tensor.to(device, non_blocking=True))
 
 
 @dataclass(frozen=True)
@@ -61,12 +59,15 @@ class Sample(NamedTuple):
 
 
 class Reader:
-    """A source, opened: samples of runs, and batches of samples."""
+    """A source, opened: samples of runs, and batches of samples.
 
-    def __init__(self, source: Source):
+    ``shared``: pictures are decoded into shared memory, through which another process takes them.
+    """
+
+    def __init__(self, source: Source, shared: bool = False):
         dataset = Dataset(source.url)
         files = Files(dataset.storage, source.cache)
-        self.url = source.url
+        self.url, self.shared = source.url, shared
         self.columns = [ColumnReader(dataset, name, files) for name in source.columns]
         self.decoders = [decoder(dataset.column(name)) for name in source.columns]
         self.teacher = None if source.teacher is None else CachedTeacher(dataset, source.teacher, files)
@@ -105,7 +106,7 @@ class Reader:
         bitstreams = [sample.bitstreams[index] for sample in samples]
         try:
             first = decode(bitstreams[0])
-            pictures = _empty((len(samples), *first.shape))
+            pictures = _empty((len(samples), *first.shape), self.shared)
             array = pictures.numpy()
             array[0] = first
             decoded = [first, *decode.batch(bitstreams[1:], array[1:])]
@@ -136,21 +137,15 @@ class Reader:
         return f"{self.url}: column '{column.name}', shard {sample.run.shard:06d}, key '{sample.key}'"
 
 
-def _empty(shape: tuple[int, ...]) -> Tensor:
-    """uint8; in a worker already in the shared memory through which it reaches the main process."""
-    if get_worker_info() is None:
+def _empty(shape: tuple[int, ...], shared: bool) -> Tensor:
+    """uint8, not initialised."""
+    if not shared:
         return torch.empty(shape, dtype=torch.uint8)
     storage = torch.UntypedStorage._new_shared(int(np.prod(shape)))
     return torch.empty(0, dtype=torch.uint8).set_(storage, 0, shape)
 
 
-class Failure(NamedTuple):
-    """A DatasetError on its way out of a worker, without the traceback that PyTorch would wrap it in."""
-
-    message: str
-
-
-class Stream(IterableDataset):
+class Stream:
     """The batches of one rank in one epoch. ``slices`` holds what each worker reads.
 
     ``buffer`` bitstreams are held to shuffle them, seeded by ``seed`` and the worker; 1 keeps the order. The
@@ -164,17 +159,10 @@ class Stream(IterableDataset):
         self.source, self.slices, self.batch = source, list(slices), batch
         self.buffer, self.seed, self.skip = buffer, tuple(seed), skip
 
-    def __iter__(self) -> Iterator[Batch | Failure]:
-        info = get_worker_info()
+    def part(self, worker: int, shared: bool = False) -> Iterator[Batch]:
+        """The batches of one worker's slice; ``shared`` as for ``Reader``. Raises DatasetError."""
         workers = len(self.slices)
-        # The DataLoader always begins with its worker 0; after a skip that one serves the slice whose turn it is.
-        mine = ((info.id if info else 0) + self.skip) % workers
-        try:
-            yield from self._batches(mine, (self.skip - mine + workers - 1) // workers)
-        except (DatasetError, OSError) as error:
-            yield Failure(str(error))
-
-    def _batches(self, worker: int, skip: int) -> Iterator[Batch]:
+        skip = (self.skip - worker + workers - 1) // workers
         runs = [
             Run(run.shard, lo, min(lo + CHUNK, run.hi))
             for run in self.slices[worker]
@@ -185,7 +173,7 @@ class Stream(IterableDataset):
         order = shuffled(size(runs), self.buffer, (*self.seed, worker))
         left = np.ones(len(order), bool)
         left[order[: skip * self.batch]] = False
-        reader = Reader(self.source)
+        reader = Reader(self.source, shared)
         held: dict[int, Sample] = {}
         entered, queue = 0, iter(runs)
         for start in range(skip * self.batch, len(order), self.batch):
@@ -197,41 +185,3 @@ class Stream(IterableDataset):
                     held.update((p, s) for p, s in zip(positions, reader.samples(run), strict=True) if left[p])
                 entered += run.samples
             yield reader.batch([held.pop(position) for position in wanted])
-
-
-def batches(stream: Stream, *, processes: bool, pin: bool = False, prefetch: int = 3) -> Iterator[Batch]:
-    """Run a stream, one worker process for each of its slices, or all in this process.
-
-    Batches arrive in the same order every time. Raises DatasetError, and OSError when a worker died.
-    """
-    if not processes and len(stream.slices) != 1:
-        raise ValueError("without worker processes there is one slice")
-    loader = DataLoader(
-        stream,
-        batch_size=None,
-        num_workers=len(stream.slices) if processes else 0,
-        collate_fn=_as_it_is,
-        pin_memory=pin,
-        prefetch_factor=prefetch if processes else None,
-        worker_init_fn=_start_worker,
-        generator=torch.Generator(),  # the DataLoader draws a number when it starts: not from ours
-    )
-    try:
-        for batch in loader:
-            if isinstance(batch, Failure):
-                raise DatasetError(batch.message)
-            yield batch
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise OSError(f"a data worker died: {error} (out of memory? lower --workers or --shuffle)") from None
-
-
-def _as_it_is(batch: Batch) -> Batch:
-    return batch
-
-
-def _start_worker(worker: int) -> None:
-    """The main process decides when to stop; a signal to the whole group must not kill what it is waiting for."""
-    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)

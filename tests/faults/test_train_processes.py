@@ -1,0 +1,203 @@
+"""However a training ends, all of its processes end with it, within seconds and with a reason."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from shards.dataset import Dataset
+from train.feed import slices
+from train.feed.data import Source, Stream
+from train.feed.reading import survey
+from train.feed.workers import batches
+
+ROOT = Path(__file__).parents[2]
+TRAIN = Path(sys.executable).parent / "train"
+SECONDS = 20  #: more than an end may take even on a busy machine, less than any wait of PyTorch's
+
+
+@pytest.fixture(scope="module")
+def data(tree, tmp_path_factory, run):
+    """Two orders of 24 samples of two classes."""
+    roots = [tmp_path_factory.mktemp("small") / str(seed) for seed in range(2)]
+    for seed, root in enumerate(roots):
+        made = run("distort", "run", tree, root, "--distortions", "jpeg-10", "--crop", "center:64", "--seed", seed)
+        assert made.returncode == 0, made.stderr
+    return roots
+
+
+def stream(data, workers=2, batch=1):
+    counts = survey(Dataset(data[0]), ["jpeg-10"]).counts
+    pool = slices.between(counts, 0, sum(counts))
+    return Stream(Source(str(data[0]), ("jpeg-10",)), slices.evaluation(pool, world=1, workers=workers)[0], batch)
+
+
+def children() -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()]
+
+
+def test_workers_end_with_the_block_even_in_the_middle_or_stopped(data):
+    before = children()
+    with batches(stream(data, workers=3), processes=True) as feed:
+        next(feed)
+        os.kill(children()[-1], signal.SIGSTOP)
+    assert children() == before
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (signal.SIGKILL, r"a data worker was killed \(SIGKILL\): out of memory"),
+        (signal.SIGBUS, r"shared memory \(/dev/shm\) is full"),
+        (signal.SIGHUP, r"a data worker died \(signal SIGHUP\)"),
+    ],
+)
+def test_a_worker_that_dies_is_an_error_with_its_reason(data, number, reason):
+    before = children()
+    with batches(stream(data), processes=True) as feed:
+        next(feed)
+        os.kill(children()[-1], number)
+        with pytest.raises(OSError, match=reason):
+            list(feed)
+    assert children() == before
+
+
+def test_a_signal_to_the_whole_group_leaves_the_workers_to_the_main_process(data):
+    with batches(stream(data), processes=True) as feed:
+        next(feed)
+        for pid in children():
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+                os.kill(pid, number)
+        assert len(list(feed)) == 23
+
+
+def test_an_error_in_a_worker_keeps_its_traceback(data):
+    broken = stream(data)
+    broken.slices[1] = [slices.Run(10**6, 0, 5)]
+    with pytest.raises((RuntimeError, ValueError, OSError)), batches(broken, processes=True) as feed:
+        list(feed)
+
+
+class Processes:
+    """All processes whose environment carries a mark: a training with its launcher, ranks and workers."""
+
+    def __init__(self, mark: str):
+        self.mark = f"MARK={mark}".encode()
+
+    def alive(self) -> dict[int, str]:
+        found = {}
+        for folder in Path("/proc").iterdir():
+            try:
+                marked = folder.name.isdecimal() and self.mark in (folder / "environ").read_bytes().split(b"\0")
+                if marked and (folder / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX":
+                    found[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")
+            except OSError:  # it has ended
+                continue
+        return found
+
+    def require_gone(self) -> None:
+        until = time.monotonic() + SECONDS
+        while self.alive() and time.monotonic() < until:
+            time.sleep(0.05)
+        left = self.alive()
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        assert not left
+
+
+@pytest.fixture
+def training(data, tmp_path):
+    """``training(*options, before=…)`` starts a training with two data workers in its own session."""
+    processes = Processes(str(tmp_path))
+
+    def start(*options, before=(), out=tmp_path / "run", **environment):
+        command = [
+            *before, TRAIN, "finetune", data[0], "--val", data[1], "--column", "jpeg-10",
+            "--arch", "shufflenet_v2_x0_5", "--weights", "none", "--select-on", "validation", "--batch", 4,
+            "--workers", 2, "--device", "cpu", "--test-columns", "none", "--out", out, *options,
+        ]  # fmt: skip
+        environment = os.environ | {"MARK": str(tmp_path), "OMP_NUM_THREADS": "1"} | environment
+        process = subprocess.Popen(
+            [str(part) for part in command], env=environment, cwd=tmp_path, text=True, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        return process, processes
+
+    yield start
+    for pid in processes.alive():
+        os.kill(pid, signal.SIGKILL)
+
+
+def until_trained(process: subprocess.Popen, metrics: Path) -> None:
+    """Until an epoch is done."""
+    end = time.monotonic() + 60
+    while not metrics.exists() or len(metrics.read_text().splitlines()) < 3:
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_loss_that_is_not_finite_ends_the_process_and_its_workers(training):
+    process, processes = training("--lr", 1e30, "--epochs", 3)
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode == 1
+    assert "the loss is not finite" in output
+    processes.require_gone()
+
+
+def test_full_shared_memory_ends_a_training_with_its_reason(training):
+    if os.geteuid() or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
+        pytest.skip("needs root to mount a small /dev/shm")
+    small = 'mount -t tmpfs -o size=20k tmpfs /dev/shm && exec "$@"'
+    process, processes = training(before=("unshare", "-m", "sh", "-c", small, "sh"))
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode == 1
+    assert "shared memory (/dev/shm) is full" in output
+    assert "Traceback" not in output
+    processes.require_gone()
+
+
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python")
+
+
+def test_a_killed_rank_or_launcher_takes_all_others_along(training, tmp_path):
+    for victim in ("rank", "torchrun"):
+        out = tmp_path / victim
+        process, processes = training("--epochs", 10**6, before=TORCHRUN, out=out)
+        until_trained(process, out / "metrics.csv")
+        parents = {}
+        for pid in processes.alive():
+            parents[pid] = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        ranks = [pid for pid, parent in parents.items() if parent == process.pid]
+        assert len(ranks) == 2
+        os.kill(ranks[1] if victim == "rank" else process.pid, signal.SIGKILL)
+        output, _ = process.communicate(timeout=100)
+        assert process.returncode != 0
+        processes.require_gone()
+        if victim == "rank":
+            assert "lost the others" in output
+
+
+def test_a_rank_whose_launcher_dies_before_it_meets_the_others_ends(training):
+    process, processes = training(
+        before=("sh", "-c", '"$@" & wait', "sh"), WORLD_SIZE="2", RANK="0", LOCAL_RANK="0",
+        MASTER_ADDR="127.0.0.1", MASTER_PORT="29411", TORCHELASTIC_RUN_ID="none",
+    )  # fmt: skip
+    end = time.monotonic() + 60
+    while not any("libtorch" in maps(pid) for pid in processes.alive()) and time.monotonic() < end:
+        time.sleep(0.1)
+    process.kill()
+    processes.require_gone()
+
+
+def maps(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/maps").read_text()
+    except OSError:
+        return ""
