@@ -11,7 +11,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
-from train.networks.models import first_line
+from train.networks.weights import first_line
 
 ARRIVAL = timedelta(minutes=5)  #: for ranks to start: PyTorch is imported from a slow disk, by all at once
 
