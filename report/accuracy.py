@@ -1,127 +1,111 @@
-"""From ``runs`` to what tables and figures show: ``accuracy`` and ``matrix``, seeds averaged."""
+"""From groups of runs to what tables and figures show: ``accuracy`` and ``matrix``, seeds averaged."""
 
 from __future__ import annotations
 
 import statistics
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from report import names
+from report import intervals, names
+from report.answers import Answers
 from report.gather import MEASURED
+from report.gather import row as empty
+from report.groups import Group
+from shards.dataset import natural
 
-#: The order in which methods are printed; any other comes between, by name.
-METHODS = {"pretrained": "pre-trained", "stability": "stability", "finetune": "fine-tuned", "expert": "expert"}
+#: The order in which methods are printed; any other comes at None, by name.
+ORDER = ["pretrained", "stability", None, "finetune", "expert"]
 RATES = [field for field in MEASURED if field.name not in ("plan", "samples", "identical")]
 
+_MODEL = [(name, pa.string()) for name in ("arch", "base", "method", "label")]
 _SCORE = [
     ("n", pa.int64()),
     ("seeds", pa.int64()),
     *((name, pa.float64()) for name in ("accuracy", "spread", "low", "high", "top5", "loss")),
 ]
-#: ``accuracy``, ``spread``, ``low``, ``high`` and ``top5`` are in percent. One run: ``low`` and ``high`` are its
-#: 95 % interval. Several seeds: their mean, ``spread`` its standard deviation (n - 1), ``low`` and ``high`` one
-#: spread away.
-ACCURACY = pa.schema([*RATES, ("arch", pa.string()), ("method", pa.string()), *_SCORE])
+#: ``base`` is the training method; ``method`` says also what tells the model from others of it, and ``label`` is
+#: that for people. ``accuracy``, ``low``, ``high`` (a 95 % interval, see ``intervals``), ``spread`` (standard
+#: deviation over seeds, n - 1) and ``top5`` are in percent.
+ACCURACY = pa.schema([*RATES, *_MODEL, *_SCORE])
 MATRIX = pa.schema(
-    [*((name, pa.string()) for name in ("dataset", "arch", "method", "trained_on", "distortion")), *_SCORE]
+    [("dataset", pa.string()), *_MODEL, ("trained_on", pa.string()), ("distortion", pa.string()), *_SCORE]
 )
 
 
-def accuracy(runs: pa.Table, measured: pa.Table) -> pa.Table:
+def accuracy(groups: Sequence[Group], measured: pa.Table, answers: Answers) -> pa.Table:
     """Accuracy of each method at each distortion, with what that distortion costs.
 
-    A model trained on one column counts at that column only, as in Table I; what it does elsewhere is in the
-    ``matrix``. A model without a training column counts everywhere.
+    A model that was trained for one column counts at that column only, as in Table I; what it does elsewhere is
+    in the ``matrix``. Its method says whether it counts everywhere.
     """
     rates = {(row["dataset"], row["distortion"]): row for row in measured.to_pylist()}
-    groups = _grouped(
-        (run for run in runs.to_pylist() if run["trained_on"] in (None, run["distortion"])),
-        ("dataset", "arch", "method", "distortion"),
-    )
     rows = []
-    for (dataset, arch, method, distortion), members in groups.items():
-        rate = rates.get((dataset, distortion)) or unmeasured(dataset, distortion)
-        kept = {field.name: rate[field.name] for field in RATES}
-        rows.append({**kept, "arch": arch, "method": method, **score(members)})
-    rows.sort(
-        key=lambda row: (row["dataset"], row["arch"], method_order(row["method"]), names.order(row["distortion"]))
-    )
+    for group in groups:
+        for (dataset, distortion), members in cells(group):
+            if group.everywhere or group.trained_on == distortion:
+                rate = rates.get((dataset, distortion)) or empty(dataset, None, distortion, {})
+                kept = {field.name: rate[field.name] for field in RATES}
+                rows.append({**kept, **described(group), **score(members, answers)})
+    rows.sort(key=lambda row: (row["dataset"], row["arch"], method_order(row), names.order(row["distortion"])))
     return pa.Table.from_pylist(rows, schema=ACCURACY)
 
 
-def matrix(runs: pa.Table) -> pa.Table:
+def matrix(groups: Sequence[Group], answers: Answers) -> pa.Table:
     """Accuracy of each method by the column it was trained on and the column it was tested on (Fig. 5)."""
-    groups = _grouped(
-        (run for run in runs.to_pylist() if run["trained_on"] is not None),
-        ("dataset", "arch", "method", "trained_on", "distortion"),
-    )
     rows = [
         {
             "dataset": dataset,
-            "arch": arch,
-            "method": method,
-            "trained_on": trained_on,
+            **described(group),
+            "trained_on": group.trained_on,
             "distortion": tested,
-            **score(members),
+            **score(members, answers),
         }
-        for (dataset, arch, method, trained_on, tested), members in groups.items()
+        for group in groups
+        if group.trained_on is not None
+        for (dataset, tested), members in cells(group)
     ]
     return pa.Table.from_pylist(rows, schema=MATRIX)
 
 
-def score(runs: list[dict]) -> dict:
-    """The mean over the runs of one setting, in percent."""
-    values = [100 * run["top1"] for run in runs]
-    mean = statistics.fmean(values)
-    if len(runs) > 1:
-        spread = statistics.stdev(values)
-        low, high = mean - spread, mean + spread
+def cells(group: Group) -> Iterator[tuple[tuple[str, str], list[dict]]]:
+    """The runs of a group by dataset and distortion, seeds in order."""
+    found: dict[tuple[str, str], list[dict]] = defaultdict(list)
+    for run in sorted(group.runs, key=lambda run: -1 if run["seed"] is None else run["seed"]):
+        found[run["dataset"], run["distortion"]].append(run)
+    return iter(found.items())
+
+
+def described(group: Group) -> dict[str, str]:
+    return {"arch": group.arch, "base": group.method, "method": group.name, "label": group.label}
+
+
+def score(runs: Sequence[dict], answers: Answers) -> dict:
+    """The mean over the seeds of one group at one column, in percent."""
+    values = [run["top1"] for run in runs]
+    matrix = answers.matrix(runs)
+    n = min(run["n"] for run in runs)
+    if matrix is not None:
+        _, low, high = intervals.proportion(matrix)
+    elif len(runs) == 1 and runs[0]["top1_low"] is not None:
+        low, high = runs[0]["top1_low"], runs[0]["top1_high"]
     else:
-        spread = None
-        low, high = (
-            None if runs[0][f"top1_{end}"] is None else 100 * runs[0][f"top1_{end}"] for end in ("low", "high")
-        )
+        _, low, high = intervals.without_samples(values, n)
     top5, loss = ([run[name] for run in runs if run[name] is not None] for name in ("top5", "loss"))
     return {
-        "n": min(run["n"] for run in runs),
+        "n": n,
         "seeds": len(runs),
-        "accuracy": mean,
-        "spread": spread,
-        "low": low,
-        "high": high,
+        "accuracy": 100 * statistics.fmean(values),
+        "spread": 100 * statistics.stdev(values) if len(runs) > 1 else None,
+        "low": 100 * low,
+        "high": 100 * high,
         "top5": 100 * statistics.fmean(top5) if top5 else None,
         "loss": statistics.fmean(loss) if loss else None,
     }
 
 
-def unmeasured(dataset: str, distortion: str) -> dict:
-    """A row of ``measured`` without numbers, for a column that the dataset given here lacks."""
-    from report.gather import row
-
-    return row(dataset, None, distortion, {})
-
-
-def method_order(method: str) -> tuple:
-    order = ["pretrained", "stability", None, "finetune", "expert"]
-    base = method.split(" (")[0]
-    return (order.index(base if base in order else None), method)
-
-
-def method_title(method: str) -> str:
-    base, bracket, protocol = method.partition(" (")
-    return METHODS.get(base, base) + bracket + protocol
-
-
-def gain_pair(methods: list[str]) -> tuple[str, str] | None:
-    """The two methods whose difference is the gain: expert over fine-tuned as in Table I, else last over first."""
-    if {"expert", "finetune"} <= set(methods):
-        return "expert", "finetune"
-    ordered = sorted(set(methods), key=method_order)
-    return (ordered[-1], ordered[0]) if len(ordered) > 1 else None
-
-
-def _grouped(runs, fields: tuple[str, ...]) -> dict[tuple, list[dict]]:
-    groups: dict[tuple, list[dict]] = {}
-    for run in runs:
-        groups.setdefault(tuple(run[field] for field in fields), []).append(run)
-    return groups
+def method_order(row: dict) -> tuple:
+    """Sort key of rows with ``base`` and ``label``: pre-trained first, the expert last."""
+    base = row["base"]
+    return (ORDER.index(base if base in ORDER else None), base, natural(row["label"]))

@@ -1,118 +1,182 @@
-"""Bjøntegaard-delta rates between curves (VCEG-M33; package ``bjontegaard``), or why there is none."""
+"""Bjøntegaard deltas between curves of rate and quality (VCEG-M33), with intervals, or why there is none."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-import pyarrow as pa
+import numpy as np
 
-from report.accuracy import gain_pair, method_title
-from report.names import by
+from report import intervals
 
-POINTS = 4
-#: ``bd_rate`` in percent: how many more bytes the test needs for the same quality, over the qualities that both
-#: reach; negative saves. ``overlap`` is that shared interval as a fraction of the whole. ``dropped`` counts points
-#: that cost more than another point and are no better.
-DELTAS = pa.schema(
-    [
-        *((name, pa.string()) for name in ("dataset", "quality", "between", "arch", "curve", "anchor", "test")),
-        ("bd_rate", pa.float64()),
-        ("overlap", pa.float64()),
-        ("anchor_points", pa.int64()),
-        ("test_points", pa.int64()),
-        ("dropped", pa.int64()),
-        ("reason", pa.string()),
-    ]
-)
+POINTS = 3  #: of a curve, at least
+FULL = 4  #: as the method was published; fewer are flagged
+STEP = 1e-5  #: of numerical derivatives, in decades of rate and as a fraction of the range of qualities
+
+
+@dataclass(frozen=True)
+class Point:
+    """One quality of a codec: mean rate, mean quality, and where both come from picture by picture."""
+
+    rate: float | None
+    quality: float | None
+    source: object = None
+
+
+Curve = Sequence[Point]
 
 
 @dataclass(frozen=True)
 class Delta:
-    """A BD-rate in percent, or the reason why there is none."""
+    """What the test costs more than the anchor, or the reason why that cannot be said.
 
-    bd_rate: float | None
-    reason: str | None
+    ``bd_rate`` in percent at equal quality; ``bd_quality`` in units of quality at equal rate; 95 % intervals.
+    ``overlap`` is the shared interval of qualities as a fraction of the whole. ``flag`` is what a reader has to
+    know.
+    """
+
+    bd_rate: float | None = None
+    bd_rate_low: float | None = None
+    bd_rate_high: float | None = None
+    bd_quality: float | None = None
+    bd_quality_low: float | None = None
+    bd_quality_high: float | None = None
     overlap: float | None = None
     anchor_points: int = 0
     test_points: int = 0
-    dropped: int = 0
+    pooled: int = 0
+    reason: str | None = None
+    flag: str | None = None
 
 
-def front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points (rate, quality) that no cheaper or equally cheap one matches, by rising rate and quality."""
-    kept: list[tuple[float, float]] = []
-    for rate, quality in sorted(points, key=lambda point: (point[0], -point[1])):
-        if not kept or quality > kept[-1][1]:
-            kept.append((rate, quality))
-    return kept
+def usable(curve: Curve) -> list[Point]:
+    """The points with a rate and a finite quality, by rising rate."""
+    kept = [p for p in curve if p.rate and p.quality is not None and math.isfinite(p.quality) and p.rate > 0]
+    return sorted(kept, key=lambda point: point.rate)
 
 
-def delta(anchor: Sequence[tuple[float, float]], test: Sequence[tuple[float, float]]) -> Delta:
-    """BD-rate of ``test`` against ``anchor``, curves of (rate, quality): piecewise cubic through log10 rate.
+def rising(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """(log rate, quality) as a rising curve: neighbours that tie or fall are one point, the mean of both.
 
-    Points that are missing or infinite do not count, nor do those off the monotone front.
+    This is isotonic regression by pooling adjacent violators; noise moves points, it does not remove them.
     """
-    import bjontegaard
+    blocks: list[list[float]] = []  # sums of log rate and of quality, number
+    for rate, quality in points:
+        blocks.append([rate, quality, 1])
+        while len(blocks) > 1 and blocks[-2][1] / blocks[-2][2] >= blocks[-1][1] / blocks[-1][2]:
+            last = blocks.pop()
+            blocks[-1] = [a + b for a, b in zip(blocks[-1], last, strict=True)]
+    return [(rate / n, quality / n) for rate, quality, n in blocks]
 
-    finite = [
-        [
-            (rate, quality)
-            for rate, quality in curve
-            if None not in (rate, quality) and math.isfinite(quality) and rate > 0
-        ]
-        for curve in (anchor, test)
-    ]
-    a, t = (front(curve) for curve in finite)
-    counts = {"anchor_points": len(a), "test_points": len(t), "dropped": sum(map(len, finite)) - len(a) - len(t)}
-    for which, curve, whole in (("anchor", a, finite[0]), ("test", t, finite[1])):
-        if len(whole) < POINTS:
-            return Delta(None, f"{which} has {len(whole)} of {POINTS} points", **counts)
+
+def mean_difference(anchor: Sequence[tuple[float, float]], test: Sequence[tuple[float, float]]) -> float | None:
+    """Mean of test less anchor, curves of rising (x, y), over the x that both have; piecewise cubic (PCHIP)."""
+    from scipy.interpolate import PchipInterpolator
+
+    low, high = max(anchor[0][0], test[0][0]), min(anchor[-1][0], test[-1][0])
+    if high <= low:
+        return None
+    whole = [PchipInterpolator(*zip(*curve, strict=True)).integrate(low, high) for curve in (anchor, test)]
+    return float((whole[1] - whole[0]) / (high - low))
+
+
+def log_rate(anchor: Sequence[tuple[float, float]], test: Sequence[tuple[float, float]]) -> float | None:
+    """Mean log10 of the ratio of rates at equal quality; curves of (log10 rate, quality)."""
+    curves = [[(quality, rate) for rate, quality in rising(curve)] for curve in (anchor, test)]
+    return mean_difference(*curves)
+
+
+def quality(anchor: Sequence[tuple[float, float]], test: Sequence[tuple[float, float]]) -> float | None:
+    """Mean difference of quality at equal rate; curves of (log10 rate, quality)."""
+    return mean_difference(*(_apart(curve) for curve in (anchor, test)))
+
+
+def _apart(curve: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Points of one rate as their mean."""
+    found: dict[float, list[float]] = {}
+    for rate, value in curve:
+        found.setdefault(rate, []).append(value)
+    return [(rate, sum(values) / len(values)) for rate, values in found.items()]
+
+
+Variance = Callable[[Sequence[tuple[Point, float, float]]], intervals.Estimate | None]
+
+
+def delta(anchor: Curve, test: Curve, variance: Variance | None = None) -> Delta:
+    """BD-rate and BD-quality of ``test`` against ``anchor``.
+
+    ``variance`` gets each point with the derivatives of a delta by its log10 rate and by its quality, and returns
+    the estimate whose variance is the delta's, or None; see ``intervals``.
+    """
+    a, t = usable(anchor), usable(test)
+    counts = {"anchor_points": len(a), "test_points": len(t)}
+    for which, curve in (("anchor", a), ("test", t)):
         if len(curve) < POINTS:
-            return Delta(None, f"{which} is flat or falls: {len(curve)} of its {len(whole)} points rise", **counts)
-    low, high = max(a[0][1], t[0][1]), min(a[-1][1], t[-1][1])
-    overlap = max(high - low, 0) / (max(a[-1][1], t[-1][1]) - min(a[0][1], t[0][1]))
-    if overlap == 0:
-        return Delta(None, "no quality that both reach", 0.0, **counts)
-    (rate_a, quality_a), (rate_t, quality_t) = zip(*a, strict=True), zip(*t, strict=True)
-    value = bjontegaard.bd_rate(
-        rate_a, quality_a, rate_t, quality_t, method="pchip", require_matching_points=False, min_overlap=0
-    )
-    return Delta(float(value), None, overlap, **counts)
+            return Delta(reason=f"{which} has {len(curve)} of {POINTS} points", **counts)
+    logs = [[(math.log10(point.rate), point.quality) for point in curve] for curve in (a, t)]
+    up = [rising(curve) for curve in logs]
+    pooled = sum(len(curve) - len(kept) for curve, kept in zip(logs, up, strict=True))
+    found = Delta(pooled=pooled, flag=_flag(up, pooled, len(a), len(t)), **counts)
+    if value := _with_interval(quality, logs, (a, t), variance):
+        middle, low, high = value
+        found = replace(found, bd_quality=middle, bd_quality_low=low, bd_quality_high=high)
+    for which, curve in zip(("anchor", "test"), up, strict=True):
+        if len(curve) < 2:
+            return replace(found, reason=f"{which} is flat or falls", flag=None)
+    low, high = max(up[0][0][1], up[1][0][1]), min(up[0][-1][1], up[1][-1][1])
+    overlap = max(high - low, 0) / (max(up[0][-1][1], up[1][-1][1]) - min(up[0][0][1], up[1][0][1]))
+    found = replace(found, overlap=overlap)
+    value = _with_interval(log_rate, logs, (a, t), variance)
+    if value is None:
+        return replace(found, reason="no quality that both reach", flag=None)
+    percent = [None if end is None else 100 * (10**end - 1) for end in value]
+    return replace(found, bd_rate=percent[0], bd_rate_low=percent[1], bd_rate_high=percent[2])
 
 
-def deltas(measured: pa.Table, accuracy: pa.Table) -> pa.Table:
-    """All comparisons of a report: codecs by PSNR and by accuracy, methods and datasets by accuracy."""
-    rows = [row for row in measured.to_pylist() if row["bpp_mean"]]
+def _flag(up: list[list], pooled: int, *counts: int) -> str | None:
+    said = []
+    if min(counts) < FULL:
+        said.append(f"{min(counts)} points")
+    if pooled:
+        said.append(f"{pooled} pooled with a neighbour that is no worse at less rate")
+    if min(map(len, up)) == 2:
+        said.append("a straight line between two")
+    return ", ".join(said) or None
+
+
+def _with_interval(
+    function: Callable,
+    logs: list[list[tuple[float, float]]],
+    curves: tuple[Curve, Curve],
+    variance: Variance | None,
+) -> tuple[float, float | None, float | None] | None:
+    value = function(*logs)
+    if value is None:
+        return None
+    found = variance(_derivatives(function, logs, curves)) if variance else None
+    if found is None or not found.n or not math.isfinite(found.variance):
+        return value, None, None
+    half = found.quantile * math.sqrt(found.variance)
+    return value, value - half, value + half
+
+
+def _derivatives(function: Callable, logs: list, curves: tuple[Curve, Curve]) -> list[tuple[Point, float, float]]:
+    """Each point with the derivatives of ``function`` by its log rate and by its quality."""
+    span = max(q for curve in logs for _, q in curve) - min(q for curve in logs for _, q in curve)
     found = []
-    for dataset, part in by(rows, "dataset").items():
-        curves = {name: _points(members, "psnr_mean") for name, members in by(part, "series").items()}
-        found += _against_first({"dataset": dataset, "quality": "PSNR", "between": "codecs"}, curves)
-    rows = [row for row in accuracy.to_pylist() if row["bpp_mean"]]
-    for (dataset, arch, method), part in by(rows, "dataset", "arch", "method").items():
-        curves = {name: _points(members, "accuracy") for name, members in by(part, "series").items()}
-        where = {"dataset": dataset, "arch": arch, "curve": method_title(method)}
-        found += _against_first(where | {"quality": "accuracy", "between": "codecs"}, curves)
-    for (dataset, arch, series), part in by(rows, "dataset", "arch", "series").items():
-        methods = by(part, "method")
-        pair = gain_pair(list(methods))
-        if pair:
-            ordered = [pair[1], *(name for name in methods if name != pair[1])]
-            curves = {method_title(name): _points(methods[name], "accuracy") for name in ordered}
-            where = {"dataset": dataset, "arch": arch, "curve": series}
-            found += _against_first(where | {"quality": "accuracy", "between": "methods"}, curves)
-    for (arch, method, series), part in by(rows, "arch", "method", "series").items():
-        curves = {name: _points(members, "accuracy") for name, members in by(part, "dataset").items()}
-        where = {"arch": arch, "curve": f"{series}, {method_title(method)}"}
-        found += _against_first(where | {"quality": "accuracy", "between": "datasets"}, curves)
-    return pa.Table.from_pylist(found, schema=DELTAS)
-
-
-def _points(rows: list[dict], quality: str) -> list[tuple[float, float]]:
-    return [(row["bpp_mean"], row[quality]) for row in rows]
-
-
-def _against_first(where: dict, curves: dict[str, list]) -> list[dict]:
-    (anchor, points), *others = curves.items()
-    return [{**where, "anchor": anchor, "test": test, **vars(delta(points, curve))} for test, curve in others]
+    for side in (0, 1):
+        for i, point in enumerate(curves[side]):
+            slopes = []
+            for axis, step in ((0, STEP), (1, STEP * (span or 1.0))):
+                ends = []
+                for sign in (1, -1):
+                    moved = [list(curve) for curve in logs]
+                    place = list(moved[side][i])
+                    place[axis] += sign * step
+                    moved[side][i] = tuple(place)
+                    end = function(*moved)
+                    ends.append(math.nan if end is None else end)
+                slopes.append((ends[0] - ends[1]) / (2 * step))
+            found.append((point, *(0.0 if np.isnan(slope) else slope for slope in slopes)))
+    return found

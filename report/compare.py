@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from report.accuracy import method_title
 from report.contents import Contents
 
 #: ``difference`` is measured less published: bytes, dB, SSIM, or percentage points of top-1.
@@ -28,13 +27,13 @@ def compared(contents: Contents) -> pa.Table:
                 continue
             for quantity, name in QUANTITIES.items():
                 rows.append(_row(title, own, quantity, theirs[own["distortion"]][name], own[name]))
-        fields = ("arch", "method", "distortion")
+        fields = ("arch", "base", "distortion")
         scores = contents.accuracy.to_pylist()
         theirs = {tuple(row[f] for f in fields): row["accuracy"] for row in scores if row["dataset"] == title}
         for own in scores:
             place = tuple(own[field] for field in fields)
             if own["dataset"] not in titles and place in theirs:
-                quantity = f"top-1 (%), {own['arch']}, {method_title(own['method'])}"
+                quantity = f"top-1 (%), {own['arch']}, {own['label']}"
                 rows.append(_row(title, own, quantity, theirs[place], own["accuracy"]))
     return pa.Table.from_pylist([row for row in rows if row], schema=COMPARED)
 

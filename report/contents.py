@@ -8,51 +8,66 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from report import accuracy, bd, gather, published, results, significance
+from report import accuracy, gather, groups, published, results, significance
+from report.deltas import Deltas
 from shards.dataset import Dataset
 
 
 @dataclass(frozen=True)
 class Contents:
-    """The tables of ``gather``, ``results``, ``accuracy``, ``significance``, ``bd``; published rows included."""
+    """The tables of the modules of this room, with the rows of published tables."""
 
     datasets: dict[str, Dataset]
     measured: pa.Table
     runs: pa.Table
     accuracy: pa.Table
     matrix: pa.Table
+    gains: pa.Table
     tests: pa.Table
     deltas: pa.Table
+    groups: list[groups.Group] = field(default_factory=list)
     published: list[dict] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  #: what a reader has to know before trusting a number
 
 
 def collect(
-    datasets: Sequence[Dataset], results_files: Sequence[Path] = (), published_tables: Sequence[dict] = ()
+    datasets: Sequence[Dataset],
+    results_files: Sequence[Path] = (),
+    published_tables: Sequence[dict] = (),
+    anchor: str | None = None,
 ) -> Contents:
-    """Read everything that a report is made of. Raises ValueError when something does not belong together."""
+    """Read everything that a report is made of. Raises ValueError when something does not belong together.
+
+    ``anchor`` names the codec or method that BD-rates are against; the first one otherwise.
+    """
     if not datasets and not published_tables:
         raise ValueError("nothing to report: give a dataset, or --published with the name of a published table")
     if results_files and not datasets:
         raise ValueError("results need the dataset that they were measured on: give it too")
     labels = gather.labelled(datasets)
     own = gather.measured(datasets)
-    runs = results.runs(results_files, labels)
-    measured, scores = [own], [accuracy.accuracy(runs, own)]
+    runs, answers = results.runs(results_files, labels)
+    found = groups.grouped(runs.to_pylist())
+    pictures = gather.Pictures(labels, answers)
+    gains = significance.gains(found, answers)
+    measured, scores = [own], [accuracy.accuracy(found, own, answers)]
     for table in published_tables:
         measured.append(published.measured(table))
         scores.append(published.accuracy(table, measured[-1]))
     together, scored = pa.concat_tables(measured), pa.concat_tables(scores)
+    all_gains = pa.concat_tables([gains, *map(published.gains, scores[1:])])
     return Contents(
         labels,
         together,
         runs,
         scored,
-        accuracy.matrix(runs),
-        significance.tests(runs),
-        bd.deltas(together, scored),
+        accuracy.matrix(found, answers),
+        all_gains,
+        significance.tests(found, answers),
+        Deltas(pictures, found, answers).table(together, scored, all_gains, anchor),
+        found,
         list(published_tables),
-        [*gather.incomplete(own), *foreign_columns(runs, own), *partial(runs, own)],
+        [*gather.incomplete(own), *foreign_columns(runs, own), *partial(runs, own), *unrecorded(found)],
     )
 
 
@@ -77,4 +92,15 @@ def partial(runs: pa.Table, measured: pa.Table) -> list[str]:
     return [
         f"{dataset}: some accuracies are over {least[0]:,} samples, but rate, PSNR and SSIM over {least[1]:,}."
         for dataset, least in ((dataset, min(found)) for dataset, found in sorted(counts.items()))
+    ]
+
+
+def unrecorded(found: Sequence[groups.Group]) -> list[str]:
+    """A sentence when trained models do not say what they started from: pairs then rest on trust."""
+    silent = sorted({group.arch for group in found if group.trained_on is not None and group.start is None})
+    if not silent:
+        return []
+    return [
+        f"{', '.join(silent)}: some results do not say the starting weights; comparisons take them to be "
+        "the same. 'train evaluate' writes them now."
     ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 import numpy as np
 import pyarrow as pa
 
 from report import names
+from report.answers import Answers
 from shards.dataset import Dataset
 from shards.errors import DatasetError
 
@@ -76,6 +77,32 @@ def mean_mse(psnr: pa.ChunkedArray) -> float:
     """Mean over pictures of MSE = 255² / 10^(PSNR/10), squared grey levels; a null PSNR is an MSE of 0."""
     db = psnr.cast(pa.float64()).to_numpy(zero_copy_only=False)
     return float(np.where(np.isnan(db), 0.0, PEAK**2 / 10 ** (np.nan_to_num(db) / 10)).mean())
+
+
+class Pictures:
+    """Rate and PSNR picture by picture, in the order of ``answers``; read when first asked for."""
+
+    def __init__(self, datasets: Mapping[str, Dataset], answers: Answers):
+        self.datasets, self.answers = datasets, answers
+        self._columns: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+
+    def plan(self, dataset: str) -> str | None:
+        return self.datasets[dataset].plan.hash if dataset in self.datasets else None
+
+    def column(self, dataset: str, distortion: str) -> dict[str, np.ndarray] | None:
+        """``bpp`` and ``psnr`` (dB, infinite: identical), float (n,); NaN where the column lacks a picture."""
+        data = self.datasets.get(dataset)
+        if data is None or distortion not in data.columns:
+            return None
+        if (dataset, distortion) not in self._columns:
+            table = data.table(distortion, ["key", "bpp", "psnr"])
+            order = self.answers.order(data.plan.hash, table["key"])
+            size = len(self.answers.keys(data.plan.hash))
+            found = {name: np.full(size, np.nan) for name in ("bpp", "psnr")}
+            found["bpp"][order] = table["bpp"].to_numpy()
+            found["psnr"][order] = table["psnr"].fill_null(np.inf).to_numpy()
+            self._columns[dataset, distortion] = found
+        return self._columns[dataset, distortion]
 
 
 def labelled(datasets: Sequence[Dataset]) -> dict[str, Dataset]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from report.answers import Answers
 from shards.dataset import Dataset
-from shards.results import Result, Results, ResultsError, load, read_samples
+from shards.results import Result, Results, ResultsError, check_samples, load, read_samples
 
 #: One row per evaluated model and column. Accuracies are fractions, ``low`` and ``high`` their 95 % interval;
 #: ``settings`` is a JSON object with sorted keys.
@@ -27,31 +28,31 @@ RUNS = pa.schema(
 IDENTITY = ("weights", "arch", "method", "protocol", "settings", "trained_on", "seed", "plan", "distortion")
 
 
-def runs(files: Sequence[Path], datasets: Mapping[str, Dataset]) -> pa.Table:
+def runs(files: Sequence[Path], datasets: Mapping[str, Dataset]) -> tuple[pa.Table, Answers]:
     """Read results files; ``datasets`` are those of the report by their short names.
 
-    A model that several files evaluate on a column counts once. Raises ResultsError for a damaged file, and for
-    one that was measured on a dataset that is not among ``datasets``.
+    A model that several files evaluate on a column counts once. Raises ResultsError for a damaged file, for scores
+    that are not those of the per-sample file, and for results of a dataset that is not among ``datasets``.
     """
     plans: dict[str, dict[str, Dataset]] = {}
     for label, data in datasets.items():
         plans.setdefault(data.plan.hash, {})[label] = data
     rows: dict[tuple, dict] = {}
+    answers = Answers()
     for file in files:
         contents = load(file)
         if contents.plan not in plans:
             raise ResultsError(_foreign(file, contents, datasets))
-        for result in contents.results:
+        for k, result in enumerate(contents.results):
+            new = []
             for row in _rows(file, result, plans[contents.plan], contents.plan):
-                rows.setdefault(tuple(row[field] for field in IDENTITY), row)
-    table = list(rows.values())
-    protocols: dict[str, set] = {}
-    for row in table:
-        protocols.setdefault(row["method"], set()).add(row["protocol"])
-    for row in table:
-        if len(protocols[row["method"]]) > 1:  # never averaged as if they were seeds of one method
-            row["method"] = f"{row['method']} ({row['protocol']})"
-    return pa.Table.from_pylist(table, schema=RUNS)
+                if rows.setdefault(tuple(row[field] for field in IDENTITY), row) is row:
+                    new.append(row["distortion"])
+            if result.samples and new:
+                table = read_samples(file.parent / result.samples)
+                check_samples(result, table, f"{file}, results[{k}]")
+                answers.add(contents.plan, str(file.parent / result.samples), table, new)
+    return pa.Table.from_pylist(list(rows.values()), schema=RUNS), answers
 
 
 def _rows(file: Path, result: Result, datasets: Mapping[str, Dataset], plan: str) -> Iterable[dict]:
@@ -90,15 +91,3 @@ def _foreign(file: Path, contents: Results, datasets: Mapping[str, Dataset]) -> 
         f"{file} was measured on {contents.path} (plan {contents.plan[:12]}), which is "
         f"not among the datasets given: {given}. Give that dataset too, or leave these results out"
     )
-
-
-def correctness(samples: str | Path, distortion: str) -> dict[str, bool] | None:
-    """Key -> whether top-1 was right, for one column of a per-sample file; None when the file lacks the column.
-
-    Raises ResultsError when the file is damaged.
-    """
-    table = read_samples(Path(samples), ["key", distortion])
-    if distortion not in table.column_names:
-        return None
-    right = dict(zip(table["key"].to_pylist(), table[distortion].to_pylist(), strict=True))
-    return {key: value for key, value in right.items() if value is not None}

@@ -1,72 +1,159 @@
-"""McNemar's exact test: are two methods' accuracies different on the same pictures? (McNemar 1947)"""
+"""Method against method on the same pictures: the gain with its interval, and tests."""
 
 from __future__ import annotations
 
-import functools
+from collections import defaultdict
+from collections.abc import Sequence
 from itertools import combinations
 
+import numpy as np
 import pyarrow as pa
 
-from report import names, results
-from report.accuracy import method_order
+from report import groups as grouping
+from report import intervals, names
+from report.accuracy import cells, described, method_order
+from report.answers import Answers
+from report.groups import Group
 
-#: ``only_a`` and ``only_b`` count the pictures that one of the two gets right; ``gain`` is in percentage points.
-#: ``holm`` is ``p`` corrected for all tests of the report (Holm 1979).
+#: The gain of each model over its fine-tuned baseline, in percentage points with its 95 % interval, or
+#: ``reason`` why there is none. ``remark`` is what a reader has to know of the two.
+GAINS = pa.schema(
+    [
+        *(
+            (name, pa.string())
+            for name in ("dataset", "arch", "base", "method", "label", "trained_on", "distortion")
+        ),
+        *((name, pa.string()) for name in ("baseline", "baseline_label")),
+        *((name, pa.int64()) for name in ("seeds", "n")),
+        *((name, pa.float64()) for name in ("gain", "low", "high", "p")),
+        ("reason", pa.string()),
+        ("remark", pa.string()),
+    ]
+)
+#: ``only_a`` and ``only_b`` count the pictures that one of the two gets right, over all seeds. ``gain``, ``low``
+#: and ``high`` are in percentage points. ``planned``: model against baseline. ``holm`` is ``p`` corrected for
+#: all tests that are planned, or for all others (Holm 1979).
 TESTS = pa.schema(
     [
-        *((name, pa.string()) for name in ("dataset", "arch", "distortion", "a", "b")),
-        ("seed", pa.int64()),
-        ("n", pa.int64()),
-        ("only_a", pa.int64()),
-        ("only_b", pa.int64()),
-        ("gain", pa.float64()),
-        ("p", pa.float64()),
-        ("holm", pa.float64()),
+        *((name, pa.string()) for name in ("dataset", "arch", "distortion", "a", "b", "label_a", "label_b")),
+        ("planned", pa.bool_()),
+        *((name, pa.int64()) for name in ("seeds", "n", "only_a", "only_b")),
+        *((name, pa.float64()) for name in ("gain", "low", "high", "p", "holm")),
     ]
 )
 
 
-def tests(runs: pa.Table) -> pa.Table:
-    """Method against method at every column, seed by seed, for models tested where they were trained.
-
-    A run without a seed (a pre-trained model) is compared with every seed. Runs without per-sample results are
-    left out.
-    """
-    cells: dict[tuple, list[dict]] = {}
-    for run in runs.to_pylist():
-        if run["samples"] and run["trained_on"] in (None, run["distortion"]):
-            cells.setdefault((run["dataset"], run["arch"], run["distortion"]), []).append(run)
-    read = functools.lru_cache(64)(results.correctness)
+def gains(groups: Sequence[Group], answers: Answers) -> pa.Table:
+    """The gain of every model that was trained for a column, where it was trained, and at all others (Fig. 5)."""
     rows = []
-    for (dataset, arch, distortion), members in cells.items():
-        members.sort(key=lambda run: (method_order(run["method"]), run["seed"] is not None, run["seed"] or 0))
-        for b, a in combinations(members, 2):
-            if a["method"] == b["method"] or (None not in (a["seed"], b["seed"]) and a["seed"] != b["seed"]):
+    found = grouping.baselines(groups)
+    for group in groups:
+        if id(group) not in found:
+            continue
+        base, reason = found[id(group)].group, found[id(group)].reason
+        theirs = dict(cells(base)) if base else {}
+        for place, members in cells(group):
+            row = {
+                **dict(zip(("dataset", "distortion"), place, strict=True)),
+                **described(group),
+                "trained_on": group.trained_on,
+                "baseline": base and base.name,
+                "baseline_label": base and base.label,
+                "seeds": len(members),
+                "remark": found[id(group)].remark,
+            }
+            if base is None or place not in theirs:
+                rows.append({**row, "reason": reason or "fine-tuned was not tested there"})
                 continue
-            right_a, right_b = read(a["samples"], distortion), read(b["samples"], distortion)
-            if right_a is None or right_b is None:
+            rows.append({**row, **gain(members, theirs[place], answers)})
+    rows.sort(key=lambda row: (row["dataset"], row["arch"], method_order(row), names.order(row["trained_on"])))
+    return pa.Table.from_pylist(rows, schema=GAINS)
+
+
+def gain(ours: Sequence[dict], theirs: Sequence[dict], answers: Answers) -> dict:
+    """Mean accuracy of ``ours`` less that of ``theirs`` in points; without per-sample results no interval."""
+    found = difference(ours, theirs, answers)
+    plain = 100 * (np.mean([run["top1"] for run in ours]) - np.mean([run["top1"] for run in theirs]))
+    if found is None or not found.n:
+        return {"gain": plain, "n": min(run["n"] for run in [*ours, *theirs])}
+    low, high = found.interval()
+    return {"gain": 100 * found.mean, "low": 100 * low, "high": 100 * high, "n": found.n, "p": found.p()}
+
+
+def difference(a: Sequence[dict], b: Sequence[dict], answers: Answers) -> intervals.Estimate | None:
+    """Mean accuracy of ``a`` less that of ``b`` by picture, and by seed where both have the same seeds."""
+    ours, theirs = answers.matrix(a), answers.matrix(b)
+    if ours is None or theirs is None:
+        return None
+    same = [run["seed"] for run in a] == [run["seed"] for run in b]
+    return intervals.estimate([ours - theirs] if same else [ours, -theirs], pseudo=1.0)
+
+
+def tests(groups: Sequence[Group], answers: Answers) -> pa.Table:
+    """Method against method at every column where both count, for models that began with the same weights.
+
+    One seed each: McNemar's exact test. Several: Student's t of the mean difference over seeds and pictures,
+    with the variance of ``intervals``. Models without per-sample results are left out.
+    """
+    places: dict[tuple, list[tuple[Group, list[dict]]]] = defaultdict(list)
+    for group in groups:
+        for (dataset, distortion), members in cells(group):
+            if (group.everywhere or group.trained_on == distortion) and all(map(answers.has, members)):
+                places[dataset, group.arch, distortion].append((group, members))
+    rows = []
+    found = grouping.baselines(groups)
+    for (dataset, arch, distortion), there in places.items():
+        there.sort(key=lambda found: method_order(described(found[0])))
+        for (b, theirs), (a, ours) in combinations(there, 2):
+            planned = any(found.get(id(x)) and found[id(x)].group is y for x, y in ((a, b), (b, a)))
+            if not planned and not _comparable(a, b):
                 continue
-            pair = paired(right_a, right_b)
-            seed = a["seed"] if a["seed"] is not None else b["seed"]
-            where = {"dataset": dataset, "arch": arch, "distortion": distortion, "seed": seed}
-            rows.append({**where, "a": a["method"], "b": b["method"], **pair})
-    rows.sort(key=lambda row: (row["dataset"], row["arch"], names.order(row["distortion"])))
-    for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
-        row["holm"] = adjusted
+            where = {"dataset": dataset, "arch": arch, "distortion": distortion}
+            sides = {"a": a.name, "b": b.name, "label_a": a.label, "label_b": b.label, "planned": planned}
+            rows.append({**where, **sides, **compared(ours, theirs, answers)})
+    rows.sort(key=lambda row: (not row["planned"], row["dataset"], row["arch"], names.order(row["distortion"])))
+    for planned in (True, False):
+        family = [row for row in rows if row["planned"] == planned]
+        for row, adjusted in zip(family, holm([row["p"] for row in family]), strict=True):
+            row["holm"] = adjusted
     return pa.Table.from_pylist(rows, schema=TESTS)
 
 
-def paired(a: dict[str, bool], b: dict[str, bool]) -> dict:
-    """The test on the pictures that both have: key -> whether the prediction was right."""
-    keys = a.keys() & b.keys()
-    only_a = sum(a[key] and not b[key] for key in keys)
-    only_b = sum(b[key] and not a[key] for key in keys)
-    gain = 100 * (only_a - only_b) / len(keys) if keys else None
-    return {"n": len(keys), "only_a": only_a, "only_b": only_b, "gain": gain, "p": mcnemar(only_a, only_b)}
+def _comparable(a: Group, b: Group) -> bool:
+    """Two methods that began alike and, if both were trained for one column, with the same settings."""
+    if a.method == b.method or not grouping.share_start(a, b):
+        return False
+    return a.everywhere or b.everywhere or not grouping.differences(a, b)
+
+
+def compared(ours: Sequence[dict], theirs: Sequence[dict], answers: Answers) -> dict:
+    """The test on the pictures that all of these models saw."""
+    a, b = answers.matrix(ours), answers.matrix(theirs)
+    same = len(a) == len(b) and [run["seed"] for run in ours] == [run["seed"] for run in theirs]
+    pairs = list(zip(a, b, strict=True)) if same else [(x, y) for x in a for y in b]
+    only_a, only_b = (sum(int(((x == 1) & (y == 0)).sum()) for x, y in order) for order in (pairs, _turned(pairs)))
+    found = difference(ours, theirs, answers)
+    if not found.n:
+        return {"seeds": len(pairs), "n": 0, "only_a": 0, "only_b": 0, "p": 1.0}
+    low, high = found.interval()
+    return {
+        "seeds": max(len(a), len(b)),
+        "n": found.n,
+        "only_a": only_a,
+        "only_b": only_b,
+        "gain": 100 * found.mean,
+        "low": 100 * low,
+        "high": 100 * high,
+        "p": mcnemar(only_a, only_b) if len(a) == len(b) == 1 else found.p(),
+    }
+
+
+def _turned(pairs: list[tuple]) -> list[tuple]:
+    return [(y, x) for x, y in pairs]
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
-    """Two-sided exact p: under the null ``only_a`` is binomial with one half. 1 without any discord."""
+    """Two-sided exact p (McNemar 1947): under the null ``only_a`` is binomial with one half. 1 without discord."""
     from scipy.stats import binomtest
 
     return binomtest(only_a, only_a + only_b, 0.5).pvalue if only_a + only_b else 1.0

@@ -5,7 +5,7 @@ from report.figures.spec import NothingToShow, Spec
 
 __all__ = ["FIGURES", "NothingToShow", "Spec"]
 
-BARS = "Bars are 95 % intervals of one run, or one standard deviation over seeds."
+BARS = "Bars are 95 % intervals over pictures and, with several, seeds."
 PER_MODEL = ("arch",)
 
 FIGURES = [
@@ -48,11 +48,11 @@ FIGURES = [
     ),
     Spec(
         "fig5-difference",
-        "Difference of two methods, trained on and tested on",
+        "Gain over fine-tuning, trained on and tested on",
         "Percentage points of top-1 accuracy, orange below and purple above zero. Empty: not measured.",
-        "matrix",
+        "gains",
         matrix.difference,
-        per=("dataset", "arch"),
+        per=("dataset", "arch", "method"),
     ),
     Spec(
         "mse-accuracy",

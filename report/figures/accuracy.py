@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from report import look, names
-from report.accuracy import method_title
 from report.figures.rate import series
 from report.figures.spec import NothingToShow, sentence
 from report.labels import label_curves
@@ -63,7 +62,7 @@ def _against(
 
     panels = []
     for ax, ((dataset, method), part) in zip(axes, groups.items(), strict=True):
-        title = method_title(method) + (f" · {dataset}" if several else "")
+        title = part[0]["label"] + (f" · {dataset}" if several else "")
         ax.set(xlabel=label, ylabel=TOP1, title=title)
         obstacles = [
             (place(row[x]), row["low"] or row["accuracy"], row["high"] or row["accuracy"])
@@ -97,8 +96,9 @@ def lossless(ax, rows: list[dict], dataset: str, method: str, side: str, obstacl
     Its label stands at ``side``, above the line, unless points are there: ``obstacles`` are their places on the
     axis and the ends of their intervals.
     """
-    clean = {row["method"]: row for row in rows if row["dataset"] == dataset and row["distortion"] == "clean"}
-    row = clean.get(method) or clean.get("pretrained")
+    clean = [row for row in rows if row["dataset"] == dataset and row["distortion"] == "clean"]
+    own = [row for row in clean if row["method"] == method]
+    row = next(iter(own or [row for row in clean if row["base"] == "pretrained"]), None)
     if row is None:
         return
     whose = "lossless" if row["method"] == method else "lossless, pre-trained"
@@ -148,17 +148,15 @@ def quality_accuracy(table: pa.Table) -> Figure:
         else:
             ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=kind.integer))
         lines = []
-        for method, members in by(part, "method").items():
+        for members in by(part, "method").values():
             members = sorted(members, key=lambda row: row["value"])
             xs, ys = [row["value"] for row in members], [row["accuracy"] for row in members]
             line = look.curve(ax, xs, ys, members[0]["codec"], chained=False)
-            style, filled = STYLES.get(method, ((0, (6, 1.5)), False))
+            style, filled = STYLES.get(members[0]["base"], ((0, (6, 1.5)), False))
             line.set(linestyle=style if len(xs) > 1 else "none")
             line.set_markerfacecolor(line.get_color() if filled else look.PAPER)
-            look.hover(
-                ax, xs, ys, [f"{method_title(method)}\n{sentence(row, 'accuracy', TOP1)}" for row in members]
-            )
-            lines.append((line, method_title(method)))
+            look.hover(ax, xs, ys, [f"{row['label']}\n{sentence(row, 'accuracy', TOP1)}" for row in members])
+            lines.append((line, members[0]["label"]))
         panels.append((ax, lines))
     label_curves(figure, panels)
     return figure

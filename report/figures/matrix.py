@@ -8,7 +8,6 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from report import look, names
-from report.accuracy import gain_pair, method_title
 from report.figures.spec import NothingToShow
 
 NUMBERS = 36  #: more rows or columns than this and a cell has no room for its number
@@ -18,32 +17,29 @@ DARK, LIGHT = "#010101", "#fefefe"  #: on cells, which keep their colours in eve
 def train_test(table: pa.Table) -> Figure:
     """Top-1 in percent of one method, from ``matrix``: rows the column trained on, columns the one tested on."""
     cells = _cells(table.to_pylist())
-    return _heat_map(cells, "cividis", Normalize(0, max(cells.values())), "top-1 (%)", sign="")
+    return _heat_map(cells, "cividis", Normalize(0, 100), "top-1 (%)", sign="")
 
 
 def difference(table: pa.Table) -> Figure:
-    """Top-1 of the method less that of its baseline in percentage points, for models trained alike."""
-    rows = table.to_pylist()
-    pair = gain_pair([row["method"] for row in rows if row["trained_on"] is not None])
-    if pair is None:
-        raise NothingToShow("two methods trained on the same columns are needed")
-    ours, base = (_cells([row for row in rows if row["method"] == method], least=1) for method in pair)
-    cells = {place: ours[place] - base[place] for place in ours if place in base}
-    if not cells:
-        raise NothingToShow(
-            f"{method_title(pair[0])} and {method_title(pair[1])} share no trained and tested column"
-        )
+    """Top-1 of a method less that of its fine-tuned baseline in percentage points, from ``gains``."""
+    rows = [row for row in table.to_pylist() if row["gain"] is not None]
+    if not rows:
+        reasons = dict.fromkeys(row["reason"] for row in table.to_pylist())
+        raise NothingToShow(", ".join(filter(None, reasons)))
+    cells = {(row["trained_on"], row["distortion"]): row["gain"] for row in rows}
+    if not any(trained != tested for trained, tested in cells):
+        raise NothingToShow("models tested on other columns than their own are needed")
     limit = max(abs(value) for value in cells.values()) or 1.0
-    title = f"{method_title(pair[0])} − {method_title(pair[1])} (points)"
+    title = f"{rows[0]['label']} − {rows[0]['baseline_label']} (points)"
     return _heat_map(cells, "PuOr", Normalize(-limit, limit), title, sign="+")
 
 
-def _cells(rows: list[dict], least: int = 2) -> dict[tuple[str, str], float]:
+def _cells(rows: list[dict]) -> dict[tuple[str, str], float]:
     """(trained on, tested on) -> percent."""
     cells = {
         (row["trained_on"], row["distortion"]): row["accuracy"] for row in rows if row["trained_on"] is not None
     }
-    if len({trained for trained, _ in cells}) < least:
+    if len({trained for trained, _ in cells}) < 2:
         raise NothingToShow("models trained on two columns or more are needed")
     return cells
 

@@ -20,7 +20,7 @@ class Spec:
     name: str  #: of its files; the values of ``per`` are appended
     title: str
     caption: str
-    table: str  #: "measured", "accuracy" or "matrix": a field of ``report.gather.Report``
+    table: str  #: a field of ``report.contents.Contents``
     draw: Callable[[pa.Table], Figure]
     per: tuple[str, ...] = ()  #: one figure for each combination of these columns
     rates: bool = False  #: its axis is the rate: what has no bitstream is named under it

@@ -9,8 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from report import names
-from report.accuracy import ACCURACY, RATES, method_order, unmeasured
-from report.gather import MEASURED, row
+from report.accuracy import ACCURACY, RATES, method_order
+from report.gather import MEASURED
+from report.gather import row as measured_row
+from report.significance import GAINS
+from shards.results import TITLES
 
 
 def available() -> list[str]:
@@ -45,7 +48,7 @@ def measured(table: dict) -> pa.Table:
         values = {"psnr_mean": psnr, "ssim_mean": ssim, "bytes_mean": size, "samples": table.get("samples")}
         values["bpp_mean"] = None if size is None else 8 * size / pixels
         values["identical"] = table.get("samples") if psnr is None else 0
-        rows.append(row(table["title"], None, name, values))
+        rows.append(measured_row(table["title"], None, name, values))
     return pa.Table.from_pylist(sorted(rows, key=lambda row: names.order(row["distortion"])), schema=MEASURED)
 
 
@@ -55,11 +58,29 @@ def accuracy(table: dict, measured: pa.Table) -> pa.Table:
     rows = []
     for arch, columns in table["accuracy"].items():
         for name, values in columns.items():
-            rate = rates.get(name) or unmeasured(table["title"], name)
-            kept = {field.name: rate[field.name] for field in RATES}
+            rate = rates.get(name) or measured_row(table["title"], None, name, {})
+            kept = {field.name: rate[field.name] for field in RATES} | {"arch": arch, "n": table.get("samples")}
             rows += [
-                {**kept, "arch": arch, "method": method, "accuracy": value, "seeds": 1, "n": table.get("samples")}
-                for method, value in values.items()
+                {**kept, **_method(method), "accuracy": value, "seeds": 1} for method, value in values.items()
             ]
-    rows.sort(key=lambda row: (row["arch"], method_order(row["method"]), names.order(row["distortion"])))
+    rows.sort(key=lambda row: (row["arch"], method_order(row), names.order(row["distortion"])))
     return pa.Table.from_pylist(rows, schema=ACCURACY)
+
+
+def _method(method: str) -> dict[str, str]:
+    return {"base": method, "method": method, "label": TITLES.get(method, method)}
+
+
+def gains(accuracy: pa.Table) -> pa.Table:
+    """Expert less fine-tuned in points, as rows of ``gains``, without intervals."""
+    rows = accuracy.to_pylist()
+    tuned = {(row["arch"], row["distortion"]): row["accuracy"] for row in rows if row["base"] == "finetune"}
+    found = []
+    for row in rows:
+        place = (row["arch"], row["distortion"])
+        if row["base"] != "expert" or place not in tuned:
+            continue
+        kept = {name: row[name] for name in ("dataset", "arch", "base", "method", "label", "distortion", "n")}
+        kept |= {"trained_on": row["distortion"], "baseline": "finetune", "baseline_label": TITLES["finetune"]}
+        found.append({**kept, "seeds": 1, "gain": row["accuracy"] - tuned[place], "remark": "published"})
+    return pa.Table.from_pylist(found, schema=GAINS)

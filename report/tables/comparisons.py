@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
-from report.accuracy import method_title
 from report.compare import compared
 from report.contents import Contents
 from report.tables.table import Column, Table, Text, number
+
+#: Under every table that has intervals.
+INTERVALS = (
+    "Brackets are 95 % intervals over pictures and, with several, seeds; one seed's is about pictures only."
+)
+
+
+def gains(contents: Contents) -> Table | None:
+    """The gain of every model over its fine-tuned baseline, with its interval, or why there is none."""
+    records = [row for row in contents.gains.to_pylist() if row["distortion"] == row["trained_on"]]
+    if not records:
+        return None
+    columns = [
+        *_dataset(records),
+        Column("model", lambda row: Text(row["arch"]), left=True),
+        Column("distortion", lambda row: Text(row["distortion"]), left=True),
+        Column("method", lambda row: Text(row["label"]), left=True),
+        Column("over", lambda row: Text(row["baseline_label"] or ""), left=True),
+        Column("seeds", lambda row: number(row["seeds"], 0)),
+        Column("gain (points)", lambda row: with_interval(row, "gain", "low", "high", 2)),
+        Column("remark", lambda row: Text(row["reason"] or row["remark"] or ""), left=True),
+    ]
+    note = (
+        "Accuracy of a method less that of the fine-tuned model of the same network, column, starting weights and "
+        f"settings. {INTERVALS}"
+    )
+    return Table("gains", "Gain over fine-tuning", note, columns, records)
 
 
 def mcnemar(contents: Contents) -> Table | None:
@@ -13,24 +39,25 @@ def mcnemar(contents: Contents) -> Table | None:
     records = contents.tests.to_pylist()
     if not records:
         return None
-    several = len({row["dataset"] for row in records}) > 1
-    columns = [Column("dataset", lambda row: Text(row["dataset"]), left=True)] if several else []
-    columns += [
+    columns = [
+        *_dataset(records),
         Column("model", lambda row: Text(row["arch"]), left=True),
         Column("distortion", lambda row: Text(row["distortion"]), left=True),
-        Column("method A", lambda row: Text(method_title(row["a"])), left=True),
-        Column("method B", lambda row: Text(method_title(row["b"])), left=True),
-        Column("seed", lambda row: number(row["seed"], 0)),
+        Column("method A", lambda row: Text(row["label_a"]), left=True),
+        Column("method B", lambda row: Text(row["label_b"]), left=True),
+        Column("seeds", lambda row: number(row["seeds"], 0)),
         Column("samples", lambda row: number(row["n"], 0)),
         Column("only A right", lambda row: number(row["only_a"], 0)),
         Column("only B right", lambda row: number(row["only_b"], 0)),
-        Column("A − B (points)", lambda row: number(row["gain"], 2, sign=True)),
+        Column("A − B (points)", lambda row: with_interval(row, "gain", "low", "high", 2)),
         Column("p", lambda row: Text(p_value(row["p"]))),
         Column("p (Holm)", lambda row: Text(p_value(row["holm"]))),
     ]
+    planned = sum(row["planned"] for row in records)
     note = (
-        "McNemar's exact test on the same pictures, two-sided. "
-        f"The last column is corrected for all {len(records)} tests of this report (Holm)."
+        "Methods on the same pictures, two-sided: McNemar's exact test for one seed; for several, Student's t "
+        f"over pictures and seeds. The last column is corrected (Holm) for the {planned} planned tests, models "
+        f"against their fine-tuned baselines, which come first, and apart for the other {len(records) - planned}."
     )
     return Table("mcnemar", "Method against method, picture by picture", note, columns, records)
 
@@ -50,25 +77,36 @@ def bd_rates(contents: Contents) -> Table | None:
         ),
         Column("anchor", lambda row: Text(row["anchor"]), left=True),
         Column("test", lambda row: Text(row["test"]), left=True),
-        Column(
-            "BD-rate (%)",
-            lambda row: Text("n/a") if row["bd_rate"] is None else number(row["bd_rate"], 1, sign=True),
-        ),
+        Column("BD-rate (%)", lambda row: _delta(row, "bd_rate", 1)),
+        Column("BD-quality (dB, points)", lambda row: _delta(row, "bd_quality", 2)),
         Column("overlap", lambda row: Text() if row["bd_rate"] is None else Text(f"{row['overlap']:.0%}")),
-        Column("remark", lambda row: Text(_remark(row)), left=True),
+        Column("remark", lambda row: Text(row["reason"] or row["flag"] or ""), left=True),
     ]
     note = (
-        "How many more bytes the test needs than the anchor for the same quality, over the qualities that "
-        "both reach; negative saves. Piecewise cubic interpolation through log rate. Overlap: shared part of the "
-        "two quality ranges; with little of it the number speaks of that part only."
+        "BD-rate: how many more bytes the test needs than the anchor for the same quality, over the qualities "
+        "that both reach; negative saves. BD-quality: how much better it is for the same bytes, in dB of PSNR or "
+        "points of top-1. Piecewise cubic interpolation through log rate; points that tie or fall are pooled with "
+        "their neighbour; fewer than four points are flagged. Overlap: shared part of the quality ranges; with "
+        f"little of it, the number is about that part only. {INTERVALS}"
     )
-    return Table("bd-rate", "BD-rate", note, columns, records)
+    return Table("bd-rate", "Bjøntegaard deltas", note, columns, records)
 
 
-def _remark(row: dict) -> str:
-    if row["reason"]:
-        return row["reason"]
-    return f"without {row['dropped']} that cost more and score less" if row["dropped"] else ""
+def _delta(row: dict, name: str, digits: int) -> Text:
+    return Text("n/a") if row[name] is None else with_interval(row, name, f"{name}_low", f"{name}_high", digits)
+
+
+def with_interval(row: dict, name: str, low: str, high: str, digits: int) -> Text:
+    """A signed number with its 95 % interval, where there is one."""
+    if row[name] is None:
+        return Text()
+    ends = [number(row[end], digits, sign=True).main for end in (low, high)]
+    return Text(number(row[name], digits, sign=True).main, f"[{', '.join(ends)}]" if all(ends) else "")
+
+
+def _dataset(records: list[dict]) -> list[Column]:
+    several = len({row["dataset"] for row in records}) > 1
+    return [Column("dataset", lambda row: Text(row["dataset"]), left=True)] if several else []
 
 
 def published(contents: Contents) -> Table | None:

@@ -5,14 +5,20 @@ from __future__ import annotations
 import statistics
 
 from report import names
-from report.accuracy import gain_pair, method_order, method_title
+from report.accuracy import method_order
 from report.contents import Contents
+from report.tables.comparisons import INTERVALS, with_interval
 from report.tables.table import Column, Table, Text, number
+
+SCORE = ("accuracy", "low", "high", "spread", "seeds", "n", "top5", "loss")
+GAIN = ("gain", "gain_low", "gain_high", "gain_reason")
+REASONS = 6  #: told under the table; the gains table has all
 
 
 def table1(contents: Contents) -> Table:
     """Rate, PSNR and SSIM of every distortion, accuracy per architecture and method, and the gain."""
-    scores = scores_by_place(contents)
+    scores, gains = by_place(contents.accuracy.to_pylist()), gains_by_place(contents)
+    gained = {(arch, method) for _, _, arch, method in gains}
     records = []
     known = {(row["dataset"], row["distortion"]): row for row in contents.measured.to_pylist()}
     for score in contents.accuracy.to_pylist():  # a tested column that the dataset lacks still has its row
@@ -26,31 +32,36 @@ def table1(contents: Contents) -> Table:
         if row["samples"] and row["identical"] == row["samples"]:
             record["psnr_mean"] = float("inf")
         for arch, methods in architectures(contents).items():
-            values = {method: scores.get((dataset, distortion, arch, method)) for method in methods}
-            for method, score in values.items():
-                for name in ("accuracy", "spread", "low", "high", "seeds", "n"):
+            for method in methods:
+                score = scores.get((dataset, distortion, arch, method))
+                for name in SCORE:
                     record[f"{arch}/{method}/{name}"] = score[name] if score else None
-            pair = gain_pair(methods)
-            if pair:
-                both = [values[method] for method in pair]
-                record[f"{arch}/gain"] = both[0]["accuracy"] - both[1]["accuracy"] if all(both) else None
+                found = gains.get((dataset, distortion, arch, method))
+                for name in GAIN if (arch, method) in gained else ():
+                    record[f"{arch}/{method}/{name}"] = found[name.removeprefix("gain_")] if found else None
         records.append(record)
     return Table(
         "table1", "Rate, distortion and accuracy", _note(contents, records), _columns(contents, records), records
     )
 
 
-def scores_by_place(contents: Contents) -> dict[tuple, dict]:
+def by_place(rows: list[dict]) -> dict[tuple, dict]:
     fields = ("dataset", "distortion", "arch", "method")
-    return {tuple(row[field] for field in fields): row for row in contents.accuracy.to_pylist()}
+    return {tuple(row[field] for field in fields): row for row in rows}
 
 
-def architectures(contents: Contents) -> dict[str, list[str]]:
-    """Architecture -> its methods, in the order of printing."""
-    found: dict[str, set] = {}
-    for row in contents.accuracy.select(["arch", "method"]).to_pylist():
-        found.setdefault(row["arch"], set()).add(row["method"])
-    return {arch: sorted(found[arch], key=method_order) for arch in sorted(found)}
+def gains_by_place(contents: Contents) -> dict[tuple, dict]:
+    """Gains at the columns that the models were trained for."""
+    return by_place([row for row in contents.gains.to_pylist() if row["distortion"] == row["trained_on"]])
+
+
+def architectures(contents: Contents) -> dict[str, dict[str, str]]:
+    """Architecture -> its methods with their labels, in the order of printing."""
+    rows = sorted(contents.accuracy.to_pylist(), key=lambda row: (row["arch"], method_order(row)))
+    found: dict[str, dict[str, str]] = {}
+    for row in rows:
+        found.setdefault(row["arch"], {})[row["method"]] = row["label"]
+    return found
 
 
 def _columns(contents: Contents, records: list[dict]) -> list[Column]:
@@ -68,14 +79,17 @@ def _columns(contents: Contents, records: list[dict]) -> list[Column]:
     ]
     if len({record["dataset"] for record in records}) > 1:
         columns.insert(0, Column("dataset", lambda row: Text(row["dataset"]), left=True))
+    gained = {(arch, method) for _, _, arch, method in gains_by_place(contents)}
     for arch, methods in architectures(contents).items():
         group = f"{arch}, top-1 (%)"
         columns += [
-            Column(method_title(method), lambda row, name=f"{arch}/{method}": _accuracy(row, name), group)
-            for method in methods
+            Column(label, lambda row, name=f"{arch}/{method}": _accuracy(row, name), group)
+            for method, label in methods.items()
         ]
-        if gain_pair(methods):
-            columns.append(Column("gain", lambda row, name=f"{arch}/gain": number(row[name], 2, sign=True), group))
+        having = [method for method in methods if (arch, method) in gained]
+        for method in having:
+            heading = "gain" if len(having) == 1 else f"gain, {methods[method]}"
+            columns.append(Column(heading, lambda row, name=f"{arch}/{method}": _gain(row, name), group))
     return columns
 
 
@@ -93,33 +107,46 @@ def _psnr(row: dict) -> Text:
     return text
 
 
+def _digits(row: dict, name: str) -> int:
+    return 2 if (row[f"{name}/n"] or 50_000) >= 10_000 else 1
+
+
 def _accuracy(row: dict, name: str) -> Text:
-    digits = 2 if (row[f"{name}/n"] or 50_000) >= 10_000 else 1
-    mean = number(row[f"{name}/accuracy"], digits, row[f"{name}/spread"])
-    if row[f"{name}/seeds"] and row[f"{name}/seeds"] > 1:
-        return Text(mean.main, f"{mean.small} ({row[f'{name}/seeds']})")
+    digits = _digits(row, name)
+    mean = number(row[f"{name}/accuracy"], digits).main
     if row[f"{name}/low"] is None:
-        return mean
-    return Text(mean.main, f"[{row[f'{name}/low']:.{digits}f}, {row[f'{name}/high']:.{digits}f}]")
+        return Text(mean)
+    seeds = f" ({row[f'{name}/seeds']})" if row[f"{name}/seeds"] > 1 else ""
+    return Text(mean, f"[{row[f'{name}/low']:.{digits}f}, {row[f'{name}/high']:.{digits}f}]{seeds}")
+
+
+def _gain(row: dict, name: str) -> Text:
+    ends = [f"{name}/{end}" for end in ("gain", "gain_low", "gain_high")]
+    return with_interval(row, *ends, _digits(row, name) if row[f"{name}/n"] else 2)
 
 
 def _note(contents: Contents, records: list[dict]) -> str:
-    parts = ["± is one standard deviation over pictures; PSNR is the mean of per-image dB on RGB"]
+    parts = ["± is one standard deviation over pictures; PSNR is the mean of per-image dB on RGB."]
     methods = architectures(contents)
-    if methods:
-        parts.append(
-            "accuracy has its 95 % interval in brackets, or ± one standard deviation over seeds (their number); "
-            "a blank was not measured"
-        )
-    places = [(dataset, arch) for dataset in dict.fromkeys(row["dataset"] for row in records) for arch in methods]
-    for dataset, arch in places:
-        pair = gain_pair(methods[arch])
-        lossy = [row for row in records if row["dataset"] == dataset and row["distortion"] != "clean"]
-        gains = [row[f"{arch}/gain"] for row in lossy if pair and row[f"{arch}/gain"] is not None]
-        if gains:
-            mean = number(statistics.fmean(gains), 2, sign=True).main
-            parts.append(
-                f"{dataset}, {arch}: gain is {method_title(pair[0])} less {method_title(pair[1])} in percentage "
-                f"points, {mean} on average over {len(gains)} lossy rows"
-            )
-    return "; ".join(parts) + "."
+    if not methods:
+        return parts[0]
+    parts.append(f"{INTERVALS} A number in parentheses counts seeds.")
+    for (dataset, arch), gains in _mean_gains(contents).items():
+        mean = number(statistics.fmean(gains), 2, sign=True).main
+        parts.append(f"{dataset}, {arch}: the gain is {mean} points on average over {len(gains)} lossy rows.")
+    reasons: dict[str, list[str]] = {}
+    for (_, distortion, _, _), row in gains_by_place(contents).items():
+        if row["gain"] is None:
+            reasons.setdefault(f"{row['arch']}, {row['label']}, {row['reason']}", []).append(distortion)
+    for reason, columns in list(reasons.items())[:REASONS]:
+        parts.append(f"No gain of {reason}: {', '.join(dict.fromkeys(columns))}.")
+    return " ".join(parts)
+
+
+def _mean_gains(contents: Contents) -> dict[tuple[str, str], list[float]]:
+    """Of networks with one method that has gains: a mean over several would mix them."""
+    found: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for (dataset, distortion, arch, method), row in gains_by_place(contents).items():
+        if row["gain"] is not None and distortion != "clean":
+            found.setdefault((dataset, arch), {}).setdefault(method, []).append(row["gain"])
+    return {place: next(iter(methods.values())) for place, methods in found.items() if len(methods) == 1}

@@ -34,14 +34,14 @@ def curves(tree, run, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def write_results(curves) -> Callable[..., Path]:
-    """Write results files; ``models`` are (method, trained_on, seed, {column: fraction right})."""
+    """Write results files; ``models`` are (method, trained_on, seed, {column: fraction right}[, settings])."""
     dataset = Dataset(curves)
     clean = dataset.table("clean", ["key", "label"])
 
     def write(folder: Path, models: list[tuple], samples: bool = True, **changed) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         found = []
-        for i, (method, trained_on, seed, scores) in enumerate(models):
+        for i, (method, trained_on, seed, scores, *settings) in enumerate(models):
             columns, right = {}, {}
             for name, score in scores.items():
                 hits = round(score * len(clean))
@@ -53,14 +53,15 @@ def write_results(curves) -> Callable[..., Path]:
             if samples:
                 table = pa.table({"key": clean["key"], "label": clean["label"], **right})
                 pq.write_table(table, folder / f"results.{i}.parquet")
-            weights = hashlib.sha256(f"{method} {trained_on} {seed}".encode()).hexdigest()
+            weights = hashlib.sha256(f"{method} {trained_on} {seed} {settings}".encode()).hexdigest()
             model = {"arch": "mnasnet1_0", "method": method, "trained_on": trained_on, "seed": seed}
-            model |= {"weights_sha256": weights, "protocol": "refcode"}
+            model |= {"weights_sha256": weights, "protocol": None if method == "pretrained" else "refcode"}
+            model |= {"settings": settings[0] if settings else {}}
             found.append(
                 {"model": model, "columns": columns, "samples": f"results.{i}.parquet" if samples else None}
             )
         where = {"path": str(curves), "plan": dataset.plan.hash, "samples": len(clean)}
-        text = {"schema": 1, "dataset": where, "results": found} | changed
+        text = {"schema": 2, "dataset": where, "results": found} | changed
         (folder / "results.json").write_text(json.dumps(text))
         return folder
 

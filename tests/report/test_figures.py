@@ -49,7 +49,7 @@ def test_hovering_tells_distortion_value_bytes_and_bpp(collected):
 def test_fig_4_comes_out_of_the_published_table_with_the_lossless_accuracy_as_a_line(paper):
     figure = draw("fig4-rate-accuracy", only(paper.accuracy, arch="resnet50"))
     panels = {ax.get_title(loc="left"): ax for ax in figure.axes if ax.get_ylabel()}
-    expert = panels["expert"]
+    expert = panels["Expert"]
     assert [len(line.get_xdata()) for line in lines(expert)] == [3, 3, 3]
     assert any("lossless 76.8 %" in text.get_text() for text in expert.texts)
     jpeg = next(line for line in lines(expert) if line.get_color() == look.colour("jpeg"))
@@ -62,7 +62,7 @@ def test_fig_5_has_the_number_of_every_trained_and_tested_pair(collected):
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert len(texts) == 16
     assert f"{100 * round(0.6 * 24) / 24:.1f}" in texts  # expert on jpeg-10: 0.4 + 0.2
-    difference = draw("fig5-difference", collected.matrix)
+    difference = draw("fig5-difference", collected.gains)
     assert len(difference.axes[0].texts) == 16
 
 
@@ -78,7 +78,7 @@ def test_all_distortions_share_the_axis_of_mse(collected):
     ("name", "table", "reason"),
     [
         ("mse-accuracy", "accuracy", "no tested column has a known mean MSE"),
-        ("fig5-difference", "matrix", "two methods trained on the same columns"),
+        ("fig5-difference", "gains", "models tested on other columns than their own"),
     ],
 )
 def test_a_figure_without_data_says_what_is_missing(paper, name, table, reason):

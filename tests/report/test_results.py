@@ -1,8 +1,9 @@
 import json
 
 import pytest
+from scipy.stats import binomtest
 
-from report import accuracy, contents, gather, results
+from report import contents
 from shards.dataset import Dataset
 from shards.results import ResultsError, find
 
@@ -54,18 +55,18 @@ def test_a_model_counts_once_however_often_it_was_evaluated(curves, runs, write_
     assert twice.accuracy.equals(once.accuracy)
 
 
-def test_one_run_keeps_its_interval_and_several_seeds_give_mean_and_spread(curves, write_results, tmp_path):
+def test_one_run_has_wilsons_interval_and_several_seeds_a_wider_one_than_the_pictures_alone(
+    curves, write_results, tmp_path
+):
     models = [("expert", "jpeg-10", seed, {"jpeg-10": score}) for seed, score in ((0, 0.5), (1, 0.75), (2, 0.25))]
     (row,) = collect(curves, write_results(tmp_path / "three", models)).accuracy.to_pylist()
-    assert (row["seeds"], row["accuracy"]) == (3, pytest.approx(50))
-    assert row["spread"] == pytest.approx(25)
+    assert (row["seeds"], row["accuracy"], row["spread"]) == (3, pytest.approx(50), pytest.approx(25))
+    three = row["high"] - row["low"]
     (row,) = collect(curves, write_results(tmp_path / "one", models[:1])).accuracy.to_pylist()
-    assert (row["seeds"], row["spread"], row["low"], row["high"]) == (
-        1,
-        None,
-        pytest.approx(45),
-        pytest.approx(55),
-    )
+    low, high = binomtest(12, 24).proportion_ci(method="wilson")
+    assert (row["seeds"], row["spread"]) == (1, None)
+    assert (row["low"], row["high"]) == (pytest.approx(100 * low), pytest.approx(100 * high))
+    assert three > row["high"] - row["low"]
 
 
 def test_a_specialist_counts_at_its_own_column_and_elsewhere_only_in_the_matrix(collected):
@@ -79,7 +80,8 @@ def test_a_specialist_counts_at_its_own_column_and_elsewhere_only_in_the_matrix(
 def test_a_column_no_sample_of_which_was_tested_is_blank(curves, write_results, models, tmp_path):
     folder = write_results(tmp_path / "r", models[:1])
     text = json.loads((folder / "results.json").read_text())
-    text["results"][0]["columns"]["jpeg-5"] |= {"n": 0, "top1": None}
+    text["results"][0]["columns"]["jpeg-5"] |= {"n": 0, "top1": None, "top1_interval": None}
+    text["results"][0]["samples"] = None
     (folder / "results.json").write_text(json.dumps(text))
     assert "jpeg-5" not in collect(curves, folder).accuracy["distortion"].to_pylist()
 
@@ -99,12 +101,6 @@ def test_results_for_a_column_the_dataset_lacks_are_shown_without_a_rate(curves,
     assert any("bpg-41" in note for note in found.notes)
 
 
-def test_the_gain_is_expert_over_fine_tuned_whatever_else_there_is():
-    assert accuracy.gain_pair(["expert", "mixed", "pretrained", "finetune"]) == ("expert", "finetune")
-    assert accuracy.gain_pair(["pretrained", "mixed"]) == ("mixed", "pretrained")
-    assert accuracy.gain_pair(["pretrained"]) is None
-
-
 def test_no_results_give_empty_tables(curves):
-    runs = results.runs([], {})
-    assert len(accuracy.accuracy(runs, gather.measured([Dataset(curves)]))) == len(accuracy.matrix(runs)) == 0
+    found = collect(curves)
+    assert not any(map(len, (found.runs, found.accuracy, found.matrix, found.gains, found.tests)))
