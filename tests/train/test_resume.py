@@ -144,7 +144,7 @@ def test_another_dataset_is_not_continued(cli, training, interrupted, make_tiles
     other = make_set(make_tiles(tmp_path / "source", 40, 9), tmp_path / "other")
     result = cli(*training("finetune", "--resume", train=other))
     assert result.exit_code == 1
-    assert "train dataset: " in result.output
+    assert "train_dataset: " in result.output
 
 
 def test_between_epochs_the_number_of_workers_may_change(cli, training):

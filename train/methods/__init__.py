@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from train.methods.base import Context, Defaults, Method
+from train.methods.reads import CLEAN, Mixture, Reads
+from train.options import option
 from train.registry import Registry
+
+__all__ = ["CLEAN", "METHODS", "Context", "Defaults", "Method", "Mixture", "Reads", "option"]
 
 METHODS = Registry(
     "codecproof.methods",

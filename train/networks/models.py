@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -91,6 +92,11 @@ def rebuild(file: str, meta: Mapping[str, Any], classes: int | None = None, name
         )
     if classes is None and not (isinstance(classes := described.get("classes"), int) and 0 < classes < 10**6):
         raise ModelError(f"{file}: its metadata say {classes!r:.40} classes")
+    try:
+        inspect.signature(KINDS.load(kind)().build).bind(name, classes, **parameters)
+    except TypeError:
+        odd = ", ".join(map(str, parameters)) or "none"
+        raise ModelError(f"{file}: its network has parameters that '{kind}' does not have: {odd:.100}") from None
     return make(kind, name, classes, **parameters)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import pickle
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from train.networks.network import ModelError
 
+Scalar = str | int | float | bool | None
 META = "codecproof"  #: key of our entry in the metadata of a .safetensors file
 #: Field of the metadata -> what it may be. Others are kept as they are.
 _FIELDS: dict[str, tuple[type, ...]] = {
@@ -79,7 +81,7 @@ def _checked(file: str | Path, meta: Any) -> dict[str, Any]:
         if odd or (name in ("classes", "seed", "epoch") and isinstance(value, int) and not 0 <= value < 2**63):
             raise ModelError(f"{file}: '{name}' in its metadata is {value!r:.40}; save it again")
     for name, value in meta.get("settings", {}).items():
-        if not isinstance(value, str | int | float | bool | None):
+        if not isinstance(value, Scalar) or (isinstance(value, float) and not math.isfinite(value)):
             raise ModelError(f"{file}: setting '{name}' in its metadata is {value!r:.40}; save it again")
     return meta
 
