@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from distort.crops import Crop
 from distort.sources import MEMBER, Listing, SourceError
+from distort.sources.listing import BATCH
 from shards.plan import MANIFEST_SCHEMA, Plan, manifest_hash
 
 KEY_LENGTH = 72  # leaves room for a crop number and an extension in the 100 bytes of a USTAR name
@@ -31,25 +34,16 @@ def make_plan(
     The order is that of sha256(seed, key): random, and independent of the listing's order and of any library.
     ``limit`` takes the first pictures of that order. Raises SourceError when a picture is listed twice.
     """
-    sources = [picture.source for picture in listing.pictures]
-    keys = make_keys(sources)
-    order = range(len(keys))
+    table = listing.pictures.table
+    keys = make_keys(table["source"])
+    table = pa.table({"key": keys, **{name: table[name] for name in table.column_names}})
     if not keep_order:
-        order = sorted(order, key=lambda i: hashlib.sha256(f"{seed}\0{keys[i]}".encode()).digest())
-    order = order[:limit]
-    rows = [listing.pictures[i] for i in order]
-    manifest = pa.Table.from_arrays(
-        [
-            pa.array([keys[i] for i in order], pa.string()),
-            pa.array([row.source for row in rows], pa.string()),
-            *(pa.array([getattr(row, name) for row in rows], pa.int64()) for name in ("label", "offset", "size")),
-        ],
-        schema=MANIFEST_SCHEMA,
-    )
+        table = table.take(_order(keys, seed))
+    manifest = _narrow(table.slice(0, limit))
     plan = Plan(
         settings={**settings, "crop": crop.name, "seed": seed, "shuffled": not keep_order},
         classes=listing.classes,
-        pictures=len(rows),
+        pictures=len(manifest),
         per_shard=max(1, shard_size // crop.count),
         crops=crop.count,
         manifest=manifest_hash(manifest),
@@ -57,29 +51,81 @@ def make_plan(
     return plan, manifest
 
 
-def make_keys(sources: list[str]) -> list[str]:
+def _order(keys: pa.Array, seed: int) -> np.ndarray:
+    """Row numbers in the order of sha256(seed, key)."""
+    prefix = f"{seed}\0".encode()
+
+    def digests(length: int) -> bytes:
+        return b"".join(hashlib.sha256(prefix + key.encode()).digest()[:length] for key in _values(keys))
+
+    first = np.frombuffer(digests(8), ">u8")
+    order = np.argsort(first, kind="stable")
+    if (first[order[1:]] == first[order[:-1]]).any():  # not once in ten thousand plans of ten million pictures
+        whole = digests(32)
+        return np.array(sorted(range(len(keys)), key=lambda i: whole[32 * i : 32 * i + 32]))
+    return order
+
+
+def _values(array: pa.Array) -> Iterator[str]:
+    """The strings of an array, few of them Python objects at a time."""
+    for start in range(0, len(array), BATCH):
+        yield from array.slice(start, BATCH).to_pylist()
+
+
+def _narrow(table: pa.Table) -> pa.Table:
+    """A table in the manifest's schema. Its strings have 32-bit offsets, so it is converted in batches."""
+    batches = table.to_batches(max_chunksize=BATCH)
+    parts = [pa.Table.from_batches([batch]).cast(MANIFEST_SCHEMA) for batch in batches]
+    return pa.concat_tables([MANIFEST_SCHEMA.empty_table(), *parts])
+
+
+def make_keys(sources: pa.ChunkedArray) -> pa.Array:
     """A key per source: its file name without extension, ASCII letters, digits, ``_`` and ``-`` only.
 
-    Where two sources would share a key, each gets eight hex digits of its name's sha256 added.
+    Where two sources would share a key, each gets eight hex digits of its name's sha256 added. Raises SourceError
+    when a source is there twice.
     """
-    stems = [_stem(source) for source in sources]
-    uses = Counter(stems)
-    keys = [
-        stem if uses[stem] == 1 else f"{stem}-{_digest(source)}"
-        for stem, source in zip(stems, sources, strict=True)
-    ]
-    if len(set(keys)) < len(keys):
-        key = Counter(keys).most_common(1)[0][0]
-        first, second, *_ = (source for source, k in zip(sources, keys, strict=True) if k == key)
+    whole = sources.cast(pa.large_string()).combine_chunks()
+    keys = pa.chunked_array(
+        [_stems(whole.slice(start, BATCH)) for start in range(0, len(whole), BATCH)], pa.large_string()
+    ).combine_chunks()
+    again = _repeated(keys)
+    if pc.any(again).as_py():
+        pairs = zip(_values(keys.filter(again)), _values(whole.filter(again)), strict=True)
+        keys = _replace(keys, again, (f"{stem}-{_digest(source)}" for stem, source in pairs))
+        again = _repeated(keys)
+    if pc.any(again).as_py():
+        key = keys.filter(again)[0].as_py()
+        first, second, *_ = whole.filter(pc.equal(keys, key)).to_pylist()
         raise SourceError(f"{first} and {second} would have the same key '{key}'; list every picture once")
     return keys
+
+
+def _repeated(keys: pa.Array) -> pa.Array:
+    """Whether each key is there more than once."""
+    indices = keys.dictionary_encode().indices.to_numpy()
+    return pa.array(np.bincount(indices)[indices] > 1) if len(keys) else pa.array([], pa.bool_())
+
+
+def _replace(array: pa.Array, mask: pa.Array, values: Iterable[str]) -> pa.Array:
+    """``array`` with ``values``, in order, where ``mask`` is true."""
+    return pc.replace_with_mask(array, mask, pa.array(list(values), array.type))
+
+
+def _stems(sources: pa.Array) -> pa.Array:
+    """``_stem`` of every source, in one go for those with plain names."""
+    names = pc.replace_substring_regex(sources, rf"(?s)^.*?{MEMBER}(.+)$", r"\1")
+    names = pc.replace_substring_regex(names, r"(?s)^.*/", "")
+    stems = pc.replace_substring_regex(names, r"(?s)^(.+)\.[^.]*$", r"\1")
+    odd = pc.invert(pc.match_substring_regex(stems, rf"^[A-Za-z0-9_-]{{1,{KEY_LENGTH}}}$"))
+    return _replace(stems, odd, map(_stem, sources.filter(odd).to_pylist()))
 
 
 def _stem(source: str) -> str:
     name = PurePosixPath(source.partition(MEMBER)[2] or source).name
     stem = name.rpartition(".")[0] or name
     plain = re.sub(r"[^A-Za-z0-9_-]", "_", stem)
-    if plain == stem and len(plain) <= KEY_LENGTH:
+    if 0 < len(plain) <= KEY_LENGTH and plain == stem:
         return plain
     return f"{plain[: KEY_LENGTH - 9]}-{_digest(source)}"
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from distort import crops, pictures, sources
 from distort.pictures import BadPicture
@@ -28,9 +29,9 @@ def describe(listing: Listing) -> Iterator[str]:
         yield f"{listing.root}: {count:,} pictures"
         yield NO_LABELS
     else:
-        used = {p.label for p in listing.pictures}
+        used = pc.count_distinct(listing.pictures.table["label"]).as_py()
         shown = listing.classes if len(listing.classes) <= 4 else (*listing.classes[:2], "…", listing.classes[-1])
-        empty = len(listing.classes) - len(used)
+        empty = len(listing.classes) - used
         without = f", {empty} of them without pictures" if empty else ""
         yield f"{listing.root}: {count:,} pictures, {len(listing.classes)} classes ({', '.join(shown)}){without}"
     yield from listing.notes

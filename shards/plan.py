@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from json.encoder import encode_basestring
 from pathlib import Path
 
 import pyarrow as pa
@@ -130,8 +131,10 @@ def manifest_hash(manifest: pa.Table) -> str:
     """sha256 over the rows of a manifest, independent of how Parquet happens to store them."""
     digest = hashlib.sha256()
     for batch in manifest.select(MANIFEST_SCHEMA.names).to_batches(max_chunksize=65536):
-        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            digest.update(_json(row).encode() + b"\n")
+        key, source, *numbers = (column.to_pylist() for column in batch.columns)
+        texts = [map(encode_basestring, key), map(encode_basestring, source)]
+        texts += [["null" if number is None else str(number) for number in column] for column in numbers]
+        digest.update("".join(f"[{', '.join(row)}]\n" for row in zip(*texts, strict=True)).encode())
     return digest.hexdigest()
 
 

@@ -11,6 +11,8 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+
 from distort.sources import Listing, SourceError
 
 #: Lists that ship with the project. ImageNet-1k: the synset ids in the order of their labels.
@@ -58,9 +60,7 @@ def relabel(listing: Listing, classes: tuple[str, ...]) -> Listing:
             raise SourceError(
                 f"{listing.root}: class '{name}' is not among the {len(classes)} classes; the nearest is '{near}'"
             )
-    pictures = [
-        picture._replace(label=label[listing.classes[int(picture.label)]])
-        for picture in listing.pictures
-        if picture.label is not None
-    ]
-    return replace(listing, pictures=pictures, classes=classes)
+    labels = pa.array([label[name] for name in listing.classes], pa.int64())
+    return replace(
+        listing, pictures=listing.pictures.labelled(labels.take(listing.pictures.table["label"])), classes=classes
+    )

@@ -14,11 +14,21 @@ from distort.pictures import BadPicture
 from distort.places import Disk, Remote, place
 from distort.sources.folders import list_folder
 from distort.sources.labels import attach, number_labels
-from distort.sources.listing import MEMBER, Listing, Picture, SourceError, missing
+from distort.sources.listing import MEMBER, Listing, Picture, Pictures, SourceError, missing
 from distort.sources.lists import read_list
 from distort.sources.tars import list_tars
 
-__all__ = ["MEMBER", "Listing", "Picture", "SourceError", "check_names", "list_pictures", "read", "root_of"]
+__all__ = [
+    "MEMBER",
+    "Listing",
+    "Picture",
+    "Pictures",
+    "SourceError",
+    "check_names",
+    "list_pictures",
+    "read",
+    "root_of",
+]
 
 LISTS = {".csv", ".tsv", ".txt"}
 
@@ -62,7 +72,8 @@ def check_names(source: str, split: str | None, sources: pa.ChunkedArray, offset
     if not pc.any(outside).as_py():
         return
     root, name = _locate(source, split)
-    listed = {p.source for p in read_list(root, name)} if name and not name.endswith(".tar") else set()
+    is_list = name and not name.endswith(".tar")
+    listed = set(read_list(root, name).table["source"].to_pylist()) if is_list else set()
     strange = next((name for name in files.filter(outside).to_pylist() if name not in listed), None)
     if strange is not None:
         raise SourceError(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import pyarrow.compute as pc
+
 from distort.places import Disk, Remote
-from distort.sources.labels import number_labels
-from distort.sources.listing import Listing, Picture, SourceError, is_picture
+from distort.sources.labels import number_labels, number_names
+from distort.sources.listing import Listing, Picture, Pictures, SourceError, is_picture
 from distort.sources.tars import list_tars
 
 SPLITS = {"train", "val", "test"}
@@ -29,7 +31,7 @@ def list_folder(root: Disk | Remote) -> Listing:
 def _listing(root: Disk | Remote) -> Listing:
     files, folders = root.top()
     tars = [name for name in files if name.endswith(".tar")]
-    flat = [Picture(name) for name in files if is_picture(name)]
+    flat = [name for name in files if is_picture(name)]
     if tars and not flat:
         return number_labels(root, list_tars(root, tars))
     if folders and SPLITS.issuperset(folders) and not flat:
@@ -39,22 +41,20 @@ def _listing(root: Disk | Remote) -> Listing:
         )
     if flat and next(_walk(root, folders), None):
         raise SourceError(
-            f"{root.root} has pictures both beside and inside its folders ({flat[0].source}, {folders[0]}/): "
+            f"{root.root} has pictures both beside and inside its folders ({flat[0]}, {folders[0]}/): "
             "give a flat folder, one folder per class, or a list"
         )
     if flat:
-        return Listing(root.root, flat, None)
-    pictures = [Picture(source, source.partition("/")[0]) for source in _walk(root, folders)]
+        return Listing(root.root, Pictures(map(Picture, flat)), None)
+    pictures = Pictures(Picture(source, source.partition("/")[0]) for source in _walk(root, folders))
     if not pictures:
         raise SourceError(
             f"no pictures in {root.root}: expected one folder per class, pictures themselves, or .tar files"
         )
-    used = {p.label for p in pictures}
-    classes = tuple(name for name in folders if name in used)
-    number = {name: i for i, name in enumerate(classes)}
+    used = set(pc.unique(pictures.table["label"]).to_pylist())
     empty = [name for name in folders if name not in used]
     notes = (f"left out, no pictures in them: {_some(empty)}",) if empty else ()
-    return Listing(root.root, [Picture(p.source, number[p.label]) for p in pictures], classes, notes)
+    return number_names(root, pictures, notes)
 
 
 def _some(names: list[str]) -> str:

@@ -4,57 +4,62 @@ from __future__ import annotations
 
 import posixpath
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from distort.places import Disk, Remote, place
-from distort.sources.listing import MEMBER, Listing, Picture, SourceError
+from distort.sources.listing import MEMBER, Listing, Pictures, SourceError
 from distort.sources.lists import HEADERS, KAGGLE, rows
 
 MOST = 100_000  #: classes; a larger label is taken for a mistake
 
 
-def number_labels(root: Disk | Remote, pictures: list[Picture]) -> Listing:
+def number_labels(root: Disk | Remote, pictures: Pictures) -> Listing:
     """Numbers for labels: themselves when all are whole numbers, otherwise the order of their names.
 
     Raises SourceError when numbers and names are mixed.
     """
-    labels = {p.label for p in pictures}
+    labels = set(pc.unique(pictures.table["label"]).to_pylist())
     if labels == {None}:
         return Listing(root.root, pictures, None)
     if None in labels:
-        bare = next(p for p in pictures if p.label is None)
-        raise SourceError(f"{bare.source} has no label, others have: label all of them or none")
+        bare = pictures.table["source"].filter(pc.is_null(pictures.table["label"]))[0]
+        raise SourceError(f"{bare} has no label, others have: label all of them or none")
     numeric = {label for label in labels if _is_number(label)}
-    notes: tuple[str, ...] = ()
+    odd = labels - numeric
     if not numeric:
-        classes = tuple(sorted(labels))
-        number = {name: i for i, name in enumerate(classes)}
-    elif odd := labels - numeric:
-        name = min(odd) if len(odd) <= len(numeric) else min(numeric, key=str)
-        where = next(p.source for p in pictures if p.label == name)
+        return number_names(root, pictures)
+    if odd:
+        few, rest = (odd, "numbers") if len(odd) <= len(numeric) else (numeric, "names")
+        label = min(few)
         raise SourceError(
-            f"the label of {where} is '{name}', among labels that are {_kinds(odd, numeric)}: correct it"
+            f"the label of {_first(pictures, label)} is '{label}', among labels that are {rest}: correct it"
         )
-    else:
-        number = {label: int(label) for label in labels}
-        low, high = min(number.values()), max(number.values())
-        if low < 0 or high >= MOST:
-            label = low if low < 0 else high
-            where = next(p.source for p in pictures if number[p.label] == label)
-            raise SourceError(f"the label of {where} is {label}; numbers of classes are 0 to {MOST - 1}")
-        classes = tuple(map(str, range(high + 1)))
-        if low > 0:
-            notes = (f"labels run from {low} to {high}; networks count their classes from 0",)
-    return Listing(
-        root.root, [Picture(p.source, number[p.label], p.offset, p.size) for p in pictures], classes, notes
-    )
+    numbers = pictures.table["label"].cast(pa.int64())
+    low, high = pc.min_max(numbers).as_py().values()
+    if low < 0 or high >= MOST:
+        label = low if low < 0 else high
+        where = _first(pictures.labelled(numbers), label)
+        raise SourceError(f"the label of {where} is {label}; numbers of classes are 0 to {MOST - 1}")
+    notes = (f"labels run from {low} to {high}; networks count their classes from 0",) if low > 0 else ()
+    return Listing(root.root, pictures.labelled(numbers), tuple(map(str, range(high + 1))), notes)
+
+
+def number_names(root: Disk | Remote, pictures: Pictures, notes: tuple[str, ...] = ()) -> Listing:
+    """Labels that are names become numbers in the order of the names."""
+    labels = pictures.table["label"]
+    classes = sorted(pc.unique(labels).to_pylist())
+    numbers = pc.index_in(labels, value_set=pa.array(classes, labels.type)).cast(pa.int64())
+    return Listing(root.root, pictures.labelled(numbers), tuple(classes), notes)
 
 
 def _is_number(label: str | int) -> bool:
     text = str(label)
-    return text.isascii() and text.removeprefix("-").isdecimal() and len(text) < 20
+    return text.isascii() and text.removeprefix("-").isdecimal() and len(text) < 19
 
 
-def _kinds(odd: set, numeric: set) -> str:
-    return "numbers" if len(odd) <= len(numeric) else "names"
+def _first(pictures: Pictures, label: str | int) -> str:
+    return pictures.table["source"].filter(pc.equal(pictures.table["label"], label))[0].as_py()
 
 
 def attach(listing: Listing, file: str) -> Listing:
@@ -86,8 +91,7 @@ def attach(listing: Listing, file: str) -> Listing:
         labels = _by_name(listing, by_name, file)
     else:
         raise SourceError(f"{file}: expected one label per line, or 'name,label' on every line")
-    labelled = [p._replace(label=label) for p, label in zip(listing.pictures, labels, strict=True)]
-    numbered = number_labels(place(listing.root), labelled)
+    numbered = number_labels(place(listing.root), listing.pictures.labelled(pa.array(labels, pa.string())))
     return Listing(listing.root, numbered.pictures, numbered.classes, listing.notes + numbered.notes)
 
 
@@ -96,9 +100,8 @@ def _by_order(listing: Listing, labels: list[str], file: str) -> list[str]:
         raise SourceError(
             f"{file} labels {len(labels):,} pictures by their order, {listing.root} has {len(listing.pictures):,}"
         )
-    order = sorted(range(len(labels)), key=lambda i: listing.pictures[i].source)
-    place_of = {picture: rank for rank, picture in enumerate(order)}
-    return [labels[place_of[i]] for i in range(len(labels))]
+    rank = {source: i for i, source in enumerate(sorted(p.source for p in listing.pictures))}
+    return [labels[rank[picture.source]] for picture in listing.pictures]
 
 
 def _by_name(listing: Listing, labels: dict[str, str], file: str) -> list[str]:

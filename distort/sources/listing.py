@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import pyarrow as pa
 from PIL import Image
 
 from distort.pictures import FORMATS
 
+BATCH = 65536  #: pictures that are Python objects at a time
 MEMBER = "::"  #: between a tar and its member in the name of a source
 
 
@@ -26,12 +30,55 @@ class Picture(NamedTuple):
     size: int | None = None
 
 
+class Pictures(Sequence[Picture]):
+    """Millions of pictures in columns: some 60 bytes each besides the name.
+
+    ``table`` has the columns ``source``, ``label``, ``offset`` and ``size`` of ``Picture``.
+    """
+
+    def __init__(self, rows: Iterable[Picture]):
+        """``rows`` are taken one by one and not kept. Their labels are all strings, all integers, or None."""
+        rows = iter(rows)
+        batches = []
+        while columns := list(zip(*itertools.islice(rows, BATCH), strict=True)):
+            named = any(isinstance(label, str) for label in columns[1])
+            types = (pa.large_string(), pa.string() if named else pa.int64(), pa.int64(), pa.int64())
+            arrays = [pa.array(column, type) for column, type in zip(columns, types, strict=True)]
+            batches.append(pa.Table.from_arrays(arrays, Picture._fields))
+        empty = pa.table({name: pa.array([], pa.large_string()) for name in Picture._fields})
+        self.table = pa.concat_tables(batches, promote_options="permissive") if batches else empty
+
+    @classmethod
+    def of(cls, table: pa.Table) -> Pictures:
+        """The pictures of a table with the columns of ``Picture``."""
+        pictures = cls(())
+        pictures.table = table
+        return pictures
+
+    def labelled(self, labels: pa.Array | pa.ChunkedArray) -> Pictures:
+        """The same pictures with other labels."""
+        return Pictures.of(self.table.set_column(1, "label", labels))
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __getitem__(self, i: int) -> Picture:
+        row = self.table.slice(i if i >= 0 else i + len(self), 1).to_pylist()
+        if not row:
+            raise IndexError(i)
+        return Picture(**row[0])
+
+    def __iter__(self) -> Iterator[Picture]:
+        for batch in self.table.to_batches(max_chunksize=BATCH):
+            yield from map(Picture._make, zip(*(column.to_pylist() for column in batch.columns), strict=True))
+
+
 @dataclass(frozen=True)
 class Listing:
     """All pictures of a source, and the names of its classes when it has any."""
 
     root: str
-    pictures: list[Picture]
+    pictures: Pictures
     classes: tuple[str, ...] | None
     notes: tuple[str, ...] = ()  #: what a person should know before the work starts, one line each
 

@@ -3,67 +3,76 @@
 from __future__ import annotations
 
 import csv
+import io
 import posixpath
 from collections.abc import Iterator
 
+import pyarrow.compute as pc
+
 from distort.places import Disk, Remote
-from distort.sources.listing import Picture, SourceError, is_picture, missing
+from distort.sources.listing import Picture, Pictures, SourceError, is_picture, missing
 
 HEADERS = {"path", "file", "filename", "file_name", "image", "name"}
 KAGGLE = ["ImageId", "PredictionString"]
 USE_LABELS = "give the folder of the pictures as SOURCE, and this file with --labels"
 
 
-def read_list(root: Disk | Remote, name: str) -> list[Picture]:
+def read_list(root: Disk | Remote, name: str) -> Pictures:
     """Pictures from lines of ``path`` or ``path,label``, separated by a comma, tab or space.
 
     Paths are relative to the list's own folder. Raises SourceError, which names the line.
     """
-    pictures: list[Picture] = []
     path = f"{root.root}/{name}"
+    pictures = Pictures(_pictures(root, name))
+    if not pictures:
+        raise SourceError(f"{path} lists no pictures")
+    sources = pictures.table["source"]
+    if pc.any(pc.match_substring_regex(sources, r"(^|/)\.{1,2}(/|$)|//")).as_py():  # else no name has two forms
+        names = set(sources.to_pylist())
+        if len({posixpath.normpath(name) for name in names}) < len(names):
+            raise SourceError(f"{path} lists a picture twice, written differently, as in a.jpg and ./a.jpg")
+    return pictures
+
+
+def _pictures(root: Disk | Remote, name: str) -> Iterator[Picture]:
+    path = f"{root.root}/{name}"
+    width = 0  # fields of the first line
     for number, fields in rows(root, name):
         if fields == KAGGLE:
             raise SourceError(f"{path} labels Kaggle's ImageNet: {USE_LABELS}")
-        if not pictures and fields[0].lower() in HEADERS:
+        if not width and fields[0].lower() in HEADERS:
             continue
         if len(fields) > 2 or not fields[0]:
-            raise SourceError(
-                f"{path}, line {number}: expected 'path' or 'path,label', got {','.join(fields)[:200]}"
-            )
+            got = ",".join(fields)[:200]
+            raise SourceError(f"{path}, line {number}: expected 'path' or 'path,label', got {got}")
         if len(fields) == 1 and fields[0].isdecimal():
             raise SourceError(
                 f"{path}, line {number}: '{fields[0]}' is no path. For a list of labels {USE_LABELS}"
             )
-        pictures.append(Picture(fields[0], fields[1] if len(fields) == 2 else None))
-        if (pictures[0].label is None) != (pictures[-1].label is None):
+        width = width or len(fields)
+        if len(fields) != width:
             raise SourceError(f"{path}, line {number}: either every line has a label or none")
-    if not pictures:
-        raise SourceError(f"{path} lists no pictures")
-    if len({posixpath.normpath(p.source) for p in pictures}) < len({p.source for p in pictures}):
-        raise SourceError(f"{path} lists a picture twice, written differently, as in a.jpg and ./a.jpg")
-    return pictures
+        yield Picture(*fields)
 
 
 def rows(root: Disk | Remote, name: str) -> Iterator[tuple[int, list[str]]]:
     """Number and fields of every line that is not blank. Raises SourceError."""
-    path = f"{root.root}/{name}"
+    path, number = f"{root.root}/{name}", 0
     try:
-        with root.open(name) as file:
-            text = file.read().decode("utf-8-sig")
+        with root.open(name) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="\n") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield number, [field.strip() for field in _fields(line.rstrip("\r\n"))]
     except FileNotFoundError:
         raise missing(path) from None
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except UnicodeDecodeError:
+        raise SourceError(f"{path} is not UTF-8 text after line {number}; save it as UTF-8") from None
+    except csv.Error as error:
+        raise SourceError(f"{path}, line {number}: {error}: {line[:80]}") from None
     except OSError as error:
         if root.remote:
             raise
         raise SourceError(f"{path} cannot be read: {error.strerror or error}") from None
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                yield number, [field.strip() for field in _fields(line.strip("\r\n"))]
-            except csv.Error as error:
-                raise SourceError(f"{path}, line {number}: {error}: {line[:80]}") from None
 
 
 def _fields(line: str) -> list[str]:

@@ -6,14 +6,14 @@ import os
 import tarfile
 
 from distort.places import Disk, Remote
-from distort.sources.listing import MEMBER, Picture, SourceError, is_picture, missing
+from distort.sources.listing import MEMBER, Picture, Pictures, SourceError, is_picture, missing
 
 LABEL_BYTES = 4096  #: a longer .cls member is not a label
 
 
-def list_tars(root: Disk | Remote, tars: list[str]) -> list[Picture]:
+def list_tars(root: Disk | Remote, tars: list[str]) -> Pictures:
     """One picture per WebDataset sample, labelled by its ``.cls`` member. Raises SourceError."""
-    pictures = [picture for name in tars for picture in _members(root, name)]
+    pictures = Pictures(picture for name in tars for picture in _members(root, name))
     if not pictures:
         raise SourceError(f"no pictures in {', '.join(f'{root.root}/{name}' for name in tars[:3])}")
     return pictures

@@ -2,17 +2,23 @@
 
 import re
 
+import pyarrow as pa
 import pytest
 
+import distort.planning
 from distort import crops
-from distort.planning import make_keys, make_plan
-from distort.sources import Listing, Picture, SourceError
+from distort.planning import KEY_LENGTH, make_plan
+from distort.sources import Listing, Picture, Pictures, SourceError
 
 PICTURES = [Picture(f"class/{i:03d}.jpg", i % 2) for i in range(10)]
 
 
 def plan(pictures=PICTURES, crop="paper", **settings):
-    return make_plan(Listing("root", pictures, ("a", "b")), crops.parse(crop), settings={}, **settings)
+    return make_plan(Listing("root", Pictures(pictures), ("a", "b")), crops.parse(crop), settings={}, **settings)
+
+
+def make_keys(sources: list[str]) -> list[str]:
+    return distort.planning.make_keys(pa.chunked_array([sources], pa.large_string())).to_pylist()
 
 
 def order(made):
@@ -72,3 +78,63 @@ def test_two_sources_with_one_name_get_different_keys():
 def test_a_picture_listed_twice_is_refused():
     with pytest.raises(SourceError, match=r"a/1.jpg and a/1.jpg would have the same key"):
         make_keys(["a/1.jpg", "a/1.jpg"])
+
+
+ODD = [
+    "a/b/",
+    "a/.",
+    ".",
+    "..",
+    "/",
+    "",
+    "a.",
+    ".jpg",
+    "..jpg",
+    "a..jpg",
+    "x/y.z/n",
+    "0.tar::a/b.jpg",
+    "0.tar::",
+    "a::b::c.jpg",
+]
+ODD += [
+    "0.tar::d/",
+    "a\nb.jpg",
+    "a\nb/c.jpg",
+    "a b.jpg",
+    "é.jpg",
+    "x" * KEY_LENGTH + ".jpg",
+    "x" * (KEY_LENGTH + 1),
+    "a//b.jpg",
+]
+
+
+def test_keys_made_in_one_go_are_those_made_one_by_one():
+    for source in ODD:
+        assert make_keys([source]) == [distort.planning._stem(source)]
+
+
+def test_a_plan_of_many_batches_is_that_of_small_ones(monkeypatch):
+    pictures = [Picture(f"{i % 7}/{i % 50}.jpg", i % 2, i, i + 1) for i in range(200)]
+    expected = plan(pictures)
+    for name in ("distort.planning", "distort.sources.listing"):
+        monkeypatch.setattr(f"{name}.BATCH", 16)
+    small = plan(pictures)
+    assert small[0] == expected[0]
+    assert small[1].equals(expected[1])
+
+
+def test_equal_beginnings_of_hashes_are_ordered_by_the_rest(monkeypatch):
+    expected = order(plan())
+
+    class Short:
+        def __init__(self, data):
+            self.data = data
+
+        def digest(self):
+            return b"\0" * 8 + sha256(self.data).digest()
+
+    sha256 = distort.planning.hashlib.sha256
+    keys = pa.array([f"{i:03d}" for i in range(10)], pa.large_string())
+    monkeypatch.setattr(distort.planning.hashlib, "sha256", Short)
+    indices = distort.planning._order(keys, 0)
+    assert [f"class/{i:03d}.jpg" for i in indices] == expected
