@@ -70,7 +70,10 @@ class MethodCommand(click.Command):
         except click.NoSuchOption as error:
             having = [name for name in METHODS.own if name != self.name and _has(name, error.option_name)]
             if having:
-                error.message = f"{self.name} has no option {error.option_name}; {', '.join(having)} has it"
+                have = "has" if len(having) == 1 else "have"
+                raise click.UsageError(
+                    f"{self.name} has no option {error.option_name}; {', '.join(having)} {have} it", ctx
+                ) from None
             raise
 
 

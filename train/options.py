@@ -38,10 +38,10 @@ def _click(item: dataclasses.Field, hint: Any) -> click.Option:
         declared = f"{flag}/--no-{flag[2:]}" if item.default else flag
         return click.Option([declared], is_flag=True, default=item.default, help=meta["help"],
                             show_default=bool(item.default))  # fmt: skip
-    return click.Option(
-        [flag], type=_type(hint, meta), required=required, default=None if required else item.default,
-        help=meta["help"], show_default=not required and item.default is not None, metavar=meta.get("metavar"),
-    )  # fmt: skip
+    default = (
+        {"required": True} if required else {"default": item.default, "show_default": item.default is not None}
+    )
+    return click.Option([flag], type=_type(hint, meta), help=meta["help"], metavar=meta.get("metavar"), **default)
 
 
 def _type(hint: Any, meta: Any) -> click.ParamType:

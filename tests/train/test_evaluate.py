@@ -218,3 +218,13 @@ def test_results_and_teachers_know_neither_autocast_nor_tf32():
         torch.set_float32_matmul_precision(before[0])
     assert seen[0] == seen[3] == ("high", before[1], torch.bfloat16)
     assert seen[1] == seen[2] == ("highest", False, torch.float32)
+
+
+def test_a_network_with_fresh_weights_is_listed_as_untrained(cli, val_set, tmp_path, read_json):
+    for out in "ab":
+        done = cli("evaluate", val_set, "--arch", "shufflenet_v2_x0_5", "--weights", "none", "--columns", "clean",
+                   "--workers", 0, "--out", tmp_path / f"{out}.json")  # fmt: skip
+        assert done.exit_code == 0, done.output
+    a, b = (read_json(tmp_path / f"{out}.json")["results"][0]["model"] for out in "ab")
+    assert (a["method"], a["title"], a["trained_on"]) == ("untrained", "Untrained", None)
+    assert a == b

@@ -9,6 +9,7 @@ import torch
 
 from shards.dataset import Dataset
 from train.engine import checkpoint
+from train.engine.checks import at_chance
 from train.engine.step import Average
 from train.feed.reading import survey
 from train.networks.network import Network
@@ -237,3 +238,65 @@ def test_an_average_warms_up():
     torch.nn.init.zeros_(student.net.weight)
     average.update(student)
     assert float(average.model.net.weight.detach()) == pytest.approx(0.9999)
+
+
+def test_columns_of_the_last_evaluation_are_checked_before_training(cli, training, tmp_path):
+    result = cli(*training("finetune", "--test-columns", "clean,jpg-10"))
+    assert result.exit_code == 1
+    assert "has no column 'jpg-10'; it has clean, j2k-75, jpeg-10" in result.output
+    assert not (tmp_path / "run" / "metrics.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--optimiser", "adamw", "--weight-decay", 0.05, "--schedule", "cosine", "--warmup", 0.5],
+     ["--optimiser", "sgd", "--clip", 1.0, "--schedule", "constant", "--label-smoothing", 0.1]],
+    ids=["timm", "torchvision"],
+)  # fmt: skip
+def test_another_recipe_trains_and_stands_in_the_results(cli, training, tmp_path, read_json, options):
+    result = cli(*training("finetune", *options, "--epochs", 2, "--test-columns", "jpeg-10"))
+    assert result.exit_code == 0, result.output
+    settings = read_json(tmp_path / "run" / "results.json")["results"][0]["model"]["settings"]
+    expected = {name[2:].replace("-", "_"): value for name, value in zip(options[::2], options[1::2], strict=True)}
+    assert expected.items() <= settings.items()
+    lrs = [float(row["lr"]) for row in metrics(tmp_path / "run")]
+    assert lrs == pytest.approx([0, 5e-4, 0] if "cosine" in options else [1e-3] * 3)
+
+
+def test_a_fresh_last_layer_is_fresh_even_for_as_many_classes_and_follows_the_seed(
+    cli, training, tmp_path, state_of, weights, make_tiles, make_set
+):
+    source = make_tiles(tmp_path / "source", 20, 7)
+    (source / "cat").rename(source / "tiger")
+    other = make_set(source, tmp_path / "other")
+    refused = cli(*training("finetune", train=other, val=other))
+    assert "was trained on other classes" in refused.output
+    for out, seed in (("a", 0), ("b", 0), ("c", 1)):
+        done = cli(
+            *training("finetune", "--new-head", "--seed", seed, "--lr", 1e-9, out=out, train=other, val=other)
+        )
+        assert done.exit_code == 0, done.output
+    a, b, c = (state_of(tmp_path / name / "last.safetensors")["fc.weight"] for name in "abc")
+    assert torch.equal(a, b)
+    assert not torch.allclose(a, c, atol=1e-3)
+    assert not torch.allclose(a, state_of(weights)["fc.weight"], atol=1e-3)
+
+
+def test_weights_from_elsewhere_that_guess_are_pointed_out(cli, training, tmp_path, state_of, weights, val_set):
+    state = state_of(weights)
+    torch.save({**state, "fc.weight": state["fc.weight"][[1, 2, 0]]}, tmp_path / "theirs.pth")
+    said = "theirs.pth: "
+    result = cli(*training("finetune", "--weights", tmp_path / "theirs.pth"))
+    assert "is no better than chance among 3 classes: are its classes in this dataset's order" in result.output
+    assert said in result.output
+    result = cli("evaluate", val_set, "--arch", ARCH, "--weights", tmp_path / "theirs.pth", "--columns", "clean",
+                 "--out", tmp_path / "r.json")  # fmt: skip
+    assert "is no better than chance" in result.output
+    assert "no better than chance" not in cli(*training("finetune", out="own")).output
+
+
+@pytest.mark.parametrize(
+    ("top1", "samples", "guessing"), [(0.001, 50_000, True), (0.5, 100, False), (0.4, 30, True)]
+)
+def test_chance_is_within_two_standard_errors(top1, samples, guessing):
+    assert at_chance(top1, samples, 3 if samples == 30 else 1000) is guessing

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
+import click
+
 from shards.errors import DatasetError
 from train.engine.distributed import World
 from train.feed import slices
@@ -23,6 +27,22 @@ def require_same_classes(train: Survey, val: Survey) -> None:
 def require_classes(name: str, meta: dict, classes: tuple[str, ...]) -> None:
     if meta.get("classes_sha256", classes_sha256(classes)) != classes_sha256(classes):
         raise ValueError(f"{name} was trained on other classes, or on the same in another order")
+
+
+def at_chance(top1: float, samples: int, classes: int) -> bool:
+    """Whether a top-1 accuracy is below that of guessing plus two standard errors."""
+    chance = 1 / classes
+    return top1 <= chance + 2 * math.sqrt(chance * (1 - chance) / max(samples, 1))
+
+
+def warn_of_chance(weights: str, top1: float, samples: int, classes: int) -> None:
+    """Say on stderr that weights from elsewhere guess: their classes are probably in another order."""
+    if at_chance(top1, samples, classes):
+        click.echo(
+            f"note: {weights}: {top1:.1%} of {samples:,} samples right is no better than chance among {classes} "
+            "classes: are its classes in this dataset's order, that of the sorted folder names?",
+            err=True,
+        )
 
 
 def require_enough(name: str, pool: slices.Slice, world: World) -> None:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from shards.console import table
 from shards.dataset import Dataset
-from train.engine.checks import require_classes, require_enough
+from train.engine.checks import require_classes, require_enough, warn_of_chance
 from train.engine.distributed import World
 from train.engine.progress import Progress, Waiting
 from train.feed import slices
@@ -35,6 +35,7 @@ class Candidate:
 
     network: Network
     model: dict
+    foreign: str | None = None  #: the weights, when their classes and the order of those are not known
 
     @classmethod
     def pretrained(cls, arch: str, weights: str, dataset: Dataset, seed: int = 0) -> Candidate:
@@ -50,7 +51,8 @@ class Candidate:
             "counts_everywhere": True,
             "seed": seed if fresh else None,
         }
-        return cls(loaded.network, cls._describe(loaded.network, meta))
+        foreign = not fresh and "classes_sha256" not in loaded.meta
+        return cls(loaded.network, cls._describe(loaded.network, meta), weights if foreign else None)
 
     @classmethod
     def of_file(cls, file: str, dataset: Dataset, named: str | None = None) -> Candidate:
@@ -105,6 +107,9 @@ def evaluate(
         parts = zip(columns, answers.loss[k], top1, top5, strict=True)
         by_column = {name: column_result(*part) for name, *part in parts}
         results.append({"model": candidate.model, "columns": by_column})
+        if candidate.foreign:
+            best = max(score["top1"] for score in by_column.values())
+            warn_of_chance(candidate.foreign, best, found.samples, len(found.classes))
         right = {name: pa.array(top1[c]) for c, name in enumerate(columns)}
         samples.append(pa.table({"key": answers.keys, "label": answers.labels, **right}))
     return described, results, samples

@@ -121,8 +121,13 @@ def prepare(settings: Settings, world: World) -> Job:
     return Job(
         settings, method, recipe, recipe.batch, recipe.epochs,
         recipe.make_schedule(recipe.lr, recipe.epochs, method.plateau(recipe.lr)), found.classes, loaded.network,
-        teacher, *parts, said, identity, "classes_sha256" not in loaded.meta and settings.weights != "none", notes,
+        teacher, *parts, said, identity, _foreign(settings, method, loaded), notes,
     )  # fmt: skip
+
+
+def _foreign(settings: Settings, method: Method, loaded: models.Loaded) -> bool:
+    """Whether the classes of the starting weights, and their order, are not known."""
+    return settings.weights != "none" and not method.new_head and "classes_sha256" not in loaded.meta
 
 
 def _may_change(recipe: Recipe) -> set[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 
 from train.engine import checkpoint
+from train.engine.checks import warn_of_chance
 from train.engine.distributed import World
 from train.engine.job import Job
 from train.engine.profiling import profiler
@@ -181,6 +182,9 @@ class Training:
                 meta = self.job.meta(state.epoch, name, result)
                 self.folder.save_weights(f"{name}.safetensors", result.net, meta)
             self.folder.log(state.history)
+            if state.epoch == 0 and self.job.foreign:
+                selected, classes = self.job.selection.samples, len(self.job.classes)
+                warn_of_chance(self.job.settings.weights, scores["select_top1"], selected, classes)
             report(row, self.job.epochs, better)
 
     @torch.no_grad()

@@ -1,0 +1,74 @@
+"""The command line of methods: where an option comes from, and what is said about one that is not there."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+import click
+import pytest
+
+from train.methods import METHODS
+from train.options import check, click_options, option
+
+
+@dataclass(frozen=True)
+class Options:
+    column: str = option(help="A column.")
+    beta: float = option(0.5, help="A weight.", minimum=0)
+    share: float | None = option(None, help="A part.", above=0, below=1)
+    mode: Literal["fast", "exact"] = option("fast", help="How.")
+    twice: bool = option(False, help="Do it twice.")
+    tidy: bool = option(True, help="Clean up.")
+    hidden: int = 3
+
+
+def test_options_are_fields_with_their_types_defaults_and_bounds():
+    found = {item.name: item for item in click_options(Options)}
+    assert list(found) == ["column", "beta", "share", "mode", "twice", "tidy"]
+    command = click.Command("x", params=list(found.values()), callback=lambda **values: values)
+    run = lambda *arguments: command.main(list(arguments), standalone_mode=False)  # noqa: E731
+    assert run("--column", "a") == {
+        "column": "a", "beta": 0.5, "share": None, "mode": "fast", "twice": False, "tidy": True,
+    }  # fmt: skip
+    assert run("--column", "a", "--share", "0.2", "--twice", "--no-tidy")["tidy"] is False
+    for wrong in (["--share", "1"], ["--beta", "-1"], ["--mode", "slow"], []):
+        with pytest.raises(click.UsageError):
+            run(*(["--column", "a"] if wrong else []), *wrong)
+
+
+def test_values_from_python_are_checked_as_those_from_the_command_line():
+    check(Options("a"))
+    with pytest.raises(ValueError, match=r"share: 2.0 is not in the range 0<x<1"):
+        check(Options("a", share=2.0))
+    with pytest.raises(ValueError, match="mode: 'slow' is not one of 'fast', 'exact'"):
+        check(Options("a", mode="slow"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["exprt", "train"], "no command 'exprt': did you mean 'expert'? there are finetune, expert, stability"),
+        (["finetune", "train", "--alpha", "1"], "finetune has no option --alpha; expert, stability have it"),
+        (["expert", "train", "--sigma", "1"], "expert has no option --sigma; stability has it"),
+        (["expert", "train", "--colunm", "jpeg-10"], "Did you mean one of: '--column'"),
+        (["expert", "train", "--optimiser", "adan"], "'adan' is not one of 'adam', 'adamw', 'sgd'"),
+        (["stability", "train"], "Missing option '--val'"),
+    ],
+)
+def test_a_usage_error_needs_no_pytorch_and_names_the_way_out(arguments, message):
+    code = f"import sys; sys.modules['torch'] = None; from train.cli import main; main({arguments!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.split())
+
+
+def test_the_help_of_every_method_has_its_own_options_and_an_example():
+    code = "import sys; sys.modules['torch'] = None; from train.cli import main; main()"
+    overview = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True).stdout
+    for name in METHODS.own:
+        assert f"\n  {name} " in overview
+        done = subprocess.run([sys.executable, "-c", code, name, "--help"], capture_output=True, text=True)
+        assert f"Example: train {name} data/train" in done.stdout
+        for item in click_options(METHODS.load(name).Options):
+            assert item.opts[0] in done.stdout
