@@ -97,6 +97,7 @@ def prepare(settings: Settings, world: World) -> Job:
     pools = _pools(settings, found, found_val)
     checks.require_sizes(settings, world, recipe.batch, *pools)
     loaded = _starting_weights(settings, method, found)
+    method.check(loaded.network)
     teacher, caches = None, {}
     if reads.teacher:
         teacher = Teacher(loaded.network, world.device)
