@@ -16,7 +16,7 @@ class Consistency(Method):
 
     L = CE(f(x), y) + beta · CE(f(x̃), y) + weight · Σ mean (F(x) - F(x̃))² over the tapped layers F, x and x̃ in
     one pass. x̃ is drawn from the columns anew for every sample and epoch. With --rmb the network gets a residual
-    mapping block, which is told the quality that the bitstream's header says. Only the article's abstract is public:
+    mapping block, which is told the quality from the bitstream's header. Only the article's abstract is public:
     layers, weights and the block's shape are ours. Where both weights are 0, only x is looked at.
     """
 
