@@ -54,7 +54,7 @@ def test_learning_lowers_the_loss(cli, training, tmp_path):
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("objective", ["finetune", "expert", "stability"])
+@pytest.mark.parametrize("objective", ["finetune", "expert", "stability", "batchnorm"])
 @pytest.mark.parametrize("protocol", ["paper", "refcode"])
 def test_every_objective_trains_under_every_protocol(cli, training, tmp_path, objective, protocol):
     result = cli(*training(objective, "--protocol", protocol, "--seed", 1))
