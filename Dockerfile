@@ -4,7 +4,7 @@
 
 FROM python:3.12-slim AS distort
 WORKDIR /opt/codecproof
-COPY setup.cfg pyproject.toml README.md LICENSE ./
+COPY setup.cfg setup.py pyproject.toml README.md LICENSE ./
 COPY shards shards
 COPY distort distort
 COPY train train

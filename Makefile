@@ -8,7 +8,7 @@ TRAIN := OMP_NUM_THREADS=1 $(BIN)/train
 
 .PHONY: demo test test-fast test-cluster clean
 
-.venv/installed: setup.cfg pyproject.toml
+.venv/installed: setup.cfg setup.py pyproject.toml distort/metrics.c
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,train]'
 	touch $@

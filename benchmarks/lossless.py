@@ -50,9 +50,12 @@ decode = side_by_side(
 sizes = {name: sum(map(len, made)) for name, made in files.items()}
 base = "PNG level 6"
 print(f"{machine()}; {len(crops)} crops of 224x224; ratios to {base} ({sizes[base] / len(crops) / 1e3:.1f} kB)\n")
-print("| format | bytes | encode time | decode time |\n|---|---|---|---|")
+print("| format | bytes | encode | decode | write, read once | write, read 45 times |\n|---|---|---|---|---|---|")
 for name in FORMATS:
+    once, epochs = (
+        (encode[name] + reads * decode[name]) / (encode[base] + reads * decode[base]) for reads in (1, 45)
+    )
     print(
         f"| {name} | {sizes[name] / sizes[base]:.2f} | {encode[name] / encode[base]:.2f} "
-        f"| {decode[name] / decode[base]:.2f} |"
+        f"| {decode[name] / decode[base]:.2f} | {once:.2f} | {epochs:.2f} |"
     )

@@ -8,6 +8,7 @@ import sys
 from pictures import crops_of, machine, side_by_side
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from distort import metrics
 from distort.codecs.lossless import LOSSLESS
 from distort.distortion import generator, parse_list
 from distort.metrics import Reference
@@ -43,7 +44,8 @@ def psnr(measure):
             measure(clean, rgb)
 
 
-print(f"{machine()}; {len(crops)} crops, {len(distortions)} distortions each")
+compiled = "compiled" if metrics.kernel() else "not compiled: numpy does it"
+print(f"{machine()}; {len(crops)} crops, {len(distortions)} distortions each; metrics.c is {compiled}")
 for window in SKIMAGE:
     t = side_by_side(5, ours=lambda w=window: ours(w), theirs=lambda w=window: theirs(w))
     error = max(

@@ -61,7 +61,12 @@ def main():
 @click.option("--keep-order", is_flag=True, help="Keep the source's order; training wants it shuffled.")
 @click.option("--shard-size", type=click.IntRange(1), default=1000, show_default=True, help="Samples per shard.")
 @click.option(
-    "--clean", type=click.Choice(list(LOSSLESS)), default="webp", show_default=True, help="Lossless format."
+    "--clean",
+    type=click.Choice(list(LOSSLESS)),
+    default=next(iter(LOSSLESS)),
+    show_default=True,
+    help="Lossless format of the clean crops. webp: 9 % fewer bytes for three times the time to write. "
+    "qoi: a third of the time to read for 1.6 times the bytes; not every reader knows it.",
 )
 @SSIM
 @EXIF

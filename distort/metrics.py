@@ -1,12 +1,17 @@
 """PSNR and SSIM of a distorted picture against its clean crop.
 
-A ``Reference`` holds the clean crop's half of the work, so that every distortion of the crop shares it.
-All sums over windows are exact integers; ``benchmarks/ssim.py`` compares speed with scikit-image.
+All sums over windows are exact integers. ``metrics.c`` does the work where it was compiled, which installing the
+package does when there is a C compiler; without one numpy does, several times slower, with the same bits in every
+value. ``benchmarks/ssim.py`` compares the two with scikit-image.
 """
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import math
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
 
 import numpy as np
 
@@ -20,11 +25,40 @@ C2_SUMS = np.float32(C2 * PIXELS * (PIXELS - 1))
 STRIP = 73
 
 
+@functools.cache
+def kernel() -> ctypes.CDLL | None:
+    """The compiled ``metrics.c`` of this installation; None where it was not compiled."""
+    return load(Path(__file__).parent)
+
+
+def load(folder: Path) -> ctypes.CDLL | None:
+    """The library that was compiled into ``folder`` for this Python."""
+    files = (folder / f"_metrics{suffix}" for suffix in EXTENSION_SUFFIXES)
+    file = next((file for file in files if file.exists()), None)
+    if file is None:
+        return None
+    library = ctypes.CDLL(str(file))
+    array, count, constant = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+    library.squared_error.argtypes = [array, array, count]
+    library.squared_error.restype = ctypes.c_int64
+    library.window_ssim.argtypes = [array, array, count, count, count, constant, constant, array, array]
+    library.window_ssim.restype = None
+    return library
+
+
 def psnr(clean: np.ndarray, distorted: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB, peak 255, MSE over all pixels and channels; inf when equal."""
-    error = clean.astype(np.int32).ravel() - distorted.ravel()
-    squares = int(np.einsum("i,i->", error, error, dtype=np.int64))
-    return 10 * math.log10(255**2 * error.size / squares) if squares else math.inf
+    """Peak signal-to-noise ratio in dB, peak 255, MSE over all pixels and channels; inf when equal.
+
+    Raises ValueError unless both are uint8 and of one shape.
+    """
+    _check(clean, distorted)
+    if library := kernel():
+        x, y = np.ascontiguousarray(clean), np.ascontiguousarray(distorted)
+        squares = library.squared_error(x.ctypes.data, y.ctypes.data, x.size)
+    else:
+        error = clean.astype(np.int32).ravel() - distorted.ravel()
+        squares = int(np.einsum("i,i->", error, error, dtype=np.int64))
+    return 10 * math.log10(255**2 * clean.size / squares) if squares else math.inf
 
 
 class Reference:
@@ -37,26 +71,57 @@ class Reference:
 
     def __init__(self, clean: np.ndarray, window: str = "uniform"):
         self.clean = clean
-        self._ssim = {"uniform": _Uniform, "gaussian": _Gaussian}[window](clean)
+        library = kernel()
+        uniform = _Uniform if library is None else functools.partial(_Compiled, library=library)
+        self._ssim = {"uniform": uniform, "gaussian": _Gaussian}[window](clean)
 
     def psnr(self, distorted: np.ndarray) -> float:
         """In dB; ``math.inf`` for identical pictures."""
-        return psnr(self.clean, _same_shape(self.clean, distorted))
+        return psnr(self.clean, distorted)
 
     def ssim(self, distorted: np.ndarray) -> float | None:
         """In [-1, 1]; None when the picture is smaller than the window."""
         if min(self.clean.shape[:2]) < self._ssim.size:
             return None
-        return self._ssim(_same_shape(self.clean, distorted))
+        _check(self.clean, distorted)
+        return self._ssim(distorted)
 
 
-def _same_shape(clean: np.ndarray, distorted: np.ndarray) -> np.ndarray:
+def _check(clean: np.ndarray, distorted: np.ndarray) -> None:
     if clean.shape != distorted.shape:
         raise ValueError(f"cannot compare a picture of shape {distorted.shape} with one of {clean.shape}")
-    return distorted
+    if clean.dtype != np.uint8 or distorted.dtype != np.uint8:
+        raise ValueError(f"pictures are uint8, these are {clean.dtype} and {distorted.dtype}")
+
+
+class _Compiled:
+    """SSIM with uniform windows by ``metrics.c``; the clean crop's half is too little to be worth keeping."""
+
+    size = WINDOW
+
+    def __init__(self, clean: np.ndarray, library: ctypes.CDLL):
+        self.library, self.x = library, np.ascontiguousarray(clean)
+        height, width, self.channels = clean.shape
+        self.rows, self.length = height - WINDOW + 1, width * self.channels
+
+    def __call__(self, distorted: np.ndarray) -> float:
+        y = np.ascontiguousarray(distorted)
+        work = np.empty(4 * self.length, np.int32)
+        ssim = np.empty((self.rows, self.length - (WINDOW - 1) * self.channels), np.float32)
+        self.library.window_ssim(
+            self.x.ctypes.data, y.ctypes.data, len(y), self.length, self.channels, C1_SUMS, C2_SUMS,
+            work.ctypes.data, ssim.ctypes.data,
+        )  # fmt: skip
+        return sum(_sum(ssim[top : top + STRIP]) for top in range(0, self.rows, STRIP)) / ssim.size
+
+
+def _sum(ssim: np.ndarray) -> float:
+    return float(ssim.sum(dtype=np.float64))
 
 
 class _Uniform:
+    """The same in numpy: the clean crop's half is computed once for all its distortions."""
+
     size = WINDOW
 
     def __init__(self, clean: np.ndarray):
@@ -95,7 +160,7 @@ class _Uniform:
             below = square_x + sum_y.astype(np.float32)
             below *= variances.astype(np.float32) + C2_SUMS
             ssim /= below
-            total += float(ssim.sum(dtype=np.float64))
+            total += _sum(ssim)
             count += ssim.size
         return total / count
 

@@ -42,7 +42,7 @@ GROUPS = ("codecproof.codecs", "distort.codecs")  #: the second is the old name 
 LOSSLESS = "lossless "  #: how ``column.json`` calls the step that stores pictures without a bitstream
 
 #: Who decodes a file of which only the extension is known. Columns say more, see ``decoder``.
-EXTENSIONS = {"jpg": "jpeg", "jp2": "j2k", "png": "lossless png"} | {
+EXTENSIONS = {"jpg": "jpeg", "jp2": "j2k", "png": "lossless png", "qoi": "lossless qoi"} | {
     name: name for name in ("bpg", "hevc", "webp", "avif", "jxl")
 }
 

@@ -65,8 +65,21 @@ def _jxl(**settings) -> Lossless:
     )
 
 
+def _qoi() -> Lossless:
+    return Lossless(
+        "qoi",
+        imagecodecs.qoi_encode,
+        imagecodecs.qoi_decode,
+        {"format": "QOI 1.0"},
+        lambda: {"imagecodecs": imagecodecs.__version__, "qoi": imagecodecs.qoi_version()},
+    )
+
+
+#: The first is the default.
 LOSSLESS = {
+    "webp-fast": _webp(lossless=True, quality=0, method=0, exact=True),
     "webp": _webp(lossless=True, quality=0, method=1, exact=True),
+    "qoi": _qoi(),
     "png": _png(level=6),
     "jxl": _jxl(lossless=True, effort=1, usecontainer=False),
 }
