@@ -11,9 +11,9 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from shards.registry import unknown
 from train.methods.reads import Reads
 from train.recipes.schedules import Plateau
-from train.registry import unknown
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
+from shards.registry import Registry
 from train.networks.kinds import Kind
 from train.networks.network import ModelError, Network
 from train.networks.weights import read_weights, save_weights, weights_sha256
-from train.registry import Registry
 
 __all__ = ["KINDS", "Loaded", "ModelError", "build", "load", "read_weights", "rebuild", "save_weights",
            "weights_sha256"]  # fmt: skip
