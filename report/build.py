@@ -24,7 +24,7 @@ DPI = 200
 NEEDS = {
     "measured": "no dataset was given",
     "accuracy": "no results were given; --results adds them",
-    "gains": "no expert or other model trained for a column was given; --results adds them",
+    "own_gains": "no expert or other model trained for a column was given; --results adds them",
     "matrix": "no model trained on a column of the dataset was given; --results adds them",
 }
 FILES = "report.json"  #: what a report consists of, so that the next one removes what it no longer has
