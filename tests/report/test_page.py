@@ -53,7 +53,13 @@ def test_every_table_and_figure_is_there_in_every_format(built):
     files = {str(file.relative_to(built)) for file in built.rglob("*") if file.is_file()}
     for table in ("table1", "gains", "mcnemar", "bd-rate", "published"):
         assert {f"tables/{table}.{extension}" for extension in ("csv", "md", "tex")} <= files
-    names = ["rate-psnr", "rate-ssim", "fig5-train-test-expert", "fig5-train-test-finetune", "fig5-difference-expert"]
+    names = [
+        "rate-psnr",
+        "rate-ssim",
+        "fig5-train-test-expert",
+        "fig5-train-test-finetune",
+        "fig5-difference-expert",
+    ]
     names += [f"{what}-accuracy-mnasnet1_0" for what in ("fig4-rate", "quality", "psnr", "ssim", "mse")]
     for figure in names:
         assert {f"figures/{figure}.{extension}" for extension in ("svg", "png", "csv")} <= files, figure
