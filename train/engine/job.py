@@ -97,6 +97,7 @@ def prepare(settings: Settings, world: World) -> Job:
     pools = _pools(settings, found, found_val)
     checks.require_sizes(settings, world, recipe.batch, *pools)
     loaded = _starting_weights(settings, method, found)
+    method.check(loaded.network)
     teacher, caches = None, {}
     if reads.teacher:
         teacher = Teacher(loaded.network, world.device)
@@ -115,6 +116,7 @@ def prepare(settings: Settings, world: World) -> Job:
         "training samples": slices.size(pools[0]),
         "method": settings.method,
         "column": method.trained_on,
+        "quirks": ", ".join(sorted(method.context.quirks)),
         **{name: getattr(settings, name) for name in ("arch", "protocol", "seed")},
         **{name: value for name, value in said.items() if name not in _may_change(recipe)},
     }
@@ -193,7 +195,10 @@ def _said(settings: Settings, method: Method, recipe: Recipe, world: World, trai
     return {
         **method.settings(),
         **vars(recipe),
-        "quirks": ", ".join(sorted(method.context.quirks)),
+        # Without --quirks the protocol says them, and methods have different ones.
+        **{
+            f"quirk {name}": name in method.context.quirks for name in method.quirks if settings.quirks is not None
+        },
         "starting_weights": None if settings.weights == "none" else weights_sha256(loaded.network.net),
         "train_dataset": train.plan,
         "select_on": settings.select_on,

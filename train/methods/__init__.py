@@ -16,5 +16,6 @@ METHODS = Registry(
         "finetune": "train.methods.finetune:FineTuning",
         "expert": "train.methods.expert:Expert",
         "stability": "train.methods.stability:Stability",
+        "batchnorm": "train.methods.batchnorm:BatchNorm",
     },
 )

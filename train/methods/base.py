@@ -85,6 +85,9 @@ class Method(ABC):
         """The schedule of ``--schedule plateau``."""
         return Plateau(lr)
 
+    def check(self, network: Network) -> None:  # noqa: B027 - most methods suit every network
+        """Raises ModelError when the options do not suit the network; asked before anything is written."""
+
     def model(self, network: Network) -> nn.Module:
         """What is trained, made once of the starting network; it may have further layers or be the network."""
         return network
