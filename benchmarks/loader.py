@@ -33,6 +33,7 @@ from shards.plan import column_folder
 from train.feed import slices
 from train.feed.data import Source, Stream
 from train.feed.reading import survey
+from train.feed.workers import batches
 from train.networks.network import IMAGENET_MEAN, IMAGENET_STD
 
 BATCH = 64
@@ -70,12 +71,12 @@ def floor(columns):
 
 
 def ours(columns):
-    planned = slices.evaluation(pool, world=1, workers=1)[0]
+    order = list(slices.training(pool, seed=0, epoch=0, batch=BATCH, layout=slices.Layout(shuffle=200)))
 
     def run():
-        stream = Stream(Source(options.dataset, columns), planned, BATCH, buffer=200, seed=(0,))
-        for batch in stream.part(0):
-            consume(batch.images[columns[0]])
+        with batches(Stream(Source(options.dataset, columns), order)) as feed:
+            for batch in feed:
+                consume(batch.images[columns[0]])
 
     return run
 

@@ -110,11 +110,9 @@ def compare_feeding(compile: bool) -> None:
     def epochs():
         epoch = 0
         while True:
-            plan = slices.training(
-                pool, seed=0, epoch=epoch, world=1, workers=options.workers, batch=options.batch
-            )
-            stream = Stream(source, plan[0], options.batch, buffer=1000, seed=(0, epoch))
-            with batches(stream, processes=True, pin=cuda) as feed:
+            layout = slices.Layout(1, options.workers, shuffle=1000)
+            order = slices.training(pool, seed=0, epoch=epoch, batch=options.batch, layout=layout)
+            with batches(Stream(source, list(order)), options.workers, pin=cuda) as feed:
                 yield from feed
             epoch += 1
 

@@ -41,7 +41,7 @@ def artifact_sheet(dataset: Dataset, key: str) -> tuple[Image.Image, str]:
         panels.append(sheet.Panel(name, centre(rgb), rows[name]["bytes"], psnr, rows[name]["ssim"]))
     remarks = [f"Key {key}."]
     if cut:
-        remarks.append(f"The centre {SIDE} pixels; the numbers are those of the whole picture.")
+        remarks.append(f"The centre {SIDE} pixels, unscaled; the numbers are those of the whole picture.")
     if foreign:
         remarks.append(f"No codec here decodes {', '.join(foreign)}.")
     if len(chosen) < len(rows):
@@ -67,7 +67,7 @@ def choose(distortions: list[str]) -> list[str]:
 def picture(dataset: Dataset, column: str, shard: int, key: str, decode: codecs.ColumnDecoder) -> np.ndarray:
     """One decoded picture, read from its place in the tar without reading the rest."""
     reader = ColumnReader(dataset, column, Files(dataset.storage))
-    at = reader.rows(shard).keys.index(key)
+    at = reader.rows(shard).keys.to_pylist().index(key)
     (data,) = reader.read(shard, at, at + 1)
     try:
         return decode(data)

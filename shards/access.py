@@ -19,6 +19,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from shards.errors import DatasetError
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 OPEN_FILES = 16  #: files that one reader keeps open
 SHARDS_HELD = 4  #: shards of a column whose rows stay in memory
+#: Bytes that are read for nothing rather than in two reads: of a disk, of an object store.
+NEAR, NEAR_REMOTE = 2**13, 2**18
 AT_ONCE = 16  #: Parquet files opened at the same time
 PLACE = ["key", "label", "offset", "size"]  #: what it takes to find a bitstream
 
@@ -69,6 +72,7 @@ class Files:
         self._open: OrderedDict[str, int] = OrderedDict()
         self._sizes: dict[str, dict[str, int | None]] = {}
         self._checked: set[str] = set()
+        self.near = NEAR if storage.local or self.cache else NEAR_REMOTE
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_open": OrderedDict()}  # another process opens its own
@@ -165,23 +169,32 @@ class Files:
 
 @dataclass(frozen=True)
 class Rows:
-    """The Parquet rows of one shard of one column."""
+    """The Parquet rows of one shard of one column, as they lie in Arrow and numpy: some 60 bytes each."""
 
-    keys: list[str]
-    labels: list[int | None]
-    offsets: list[int]  #: where each bitstream starts in the tar
-    ends: list[int]
+    keys: pa.ChunkedArray  #: strings
+    labels: pa.ChunkedArray  #: int64 or null
+    offsets: np.ndarray  #: int64: where each bitstream starts in the tar
+    ends: np.ndarray  #: int64
     mark: Mark
     table: pa.Table  #: with whatever else was asked for
 
+    def __len__(self) -> int:
+        return len(self.offsets)
+
 
 class ColumnReader:
-    """One column of a dataset, read by (shard, rows). ``fields`` are Parquet columns wanted besides the places."""
+    """One column of a dataset, read by (shard, rows).
 
-    def __init__(self, dataset: Dataset, name: str, files: Files, fields: Sequence[str] = ()):
+    ``fields`` are Parquet columns wanted besides the places. ``held`` is how many shards' rows stay in memory.
+    """
+
+    def __init__(
+        self, dataset: Dataset, name: str, files: Files, fields: Sequence[str] = (), held: int = SHARDS_HELD
+    ):
         self.dataset, self.name, self.files = dataset, name, files
         self.extension: str = dataset.column(name)["extension"]
         self._fields = [*PLACE, *fields]
+        self._limit = held
         self._held: OrderedDict[int, Rows] = OrderedDict()
 
     def rows(self, shard: int) -> Rows:
@@ -190,30 +203,38 @@ class ColumnReader:
             self._held.move_to_end(shard)
             return self._held[shard]
         table, mark = self.dataset.parquet(self.name, shard, self._fields)
-        offsets, sizes = table["offset"].to_pylist(), table["size"].to_pylist()
-        ends = [offset + size for offset, size in zip(offsets, sizes, strict=True)]
-        if not all(0 <= offset <= end <= mark.tar_size for offset, end in zip(offsets, ends, strict=True)):
+        offsets = table["offset"].to_numpy()
+        ends = offsets + table["size"].to_numpy()
+        if not ((offsets >= 0) & (offsets <= ends) & (ends <= mark.tar_size)).all():
             raise DatasetError(
-                f"{self._parquet(shard)} places bitstreams outside of its tar; delete both and run distort again"
+                f"{self.dataset.storage.url}/{shard_name(column_folder(self.name), shard, 'parquet')} places "
+                "bitstreams outside of its tar; delete both and run distort again"
             )
-        rows = Rows(table["key"].to_pylist(), table["label"].to_pylist(), offsets, ends, mark, table)
+        rows = Rows(table["key"], table["label"], offsets, ends, mark, table)
         self._held[shard] = rows
-        if len(self._held) > SHARDS_HELD:
+        if len(self._held) > self._limit:
             self._held.popitem(last=False)
         return rows
 
-    def _parquet(self, shard: int) -> str:
-        return f"{self.dataset.storage.url}/{shard_name(column_folder(self.name), shard, 'parquet')}"
-
     def read(self, shard: int, lo: int, hi: int) -> list[bytes]:
         """The bitstreams of rows ``lo`` to ``hi`` (exclusive), by one sequential read. Raises DatasetError."""
-        if lo >= hi:
-            return []
+        return self.pick(shard, range(lo, hi))
+
+    def pick(self, shard: int, wanted: Sequence[int]) -> list[bytes]:
+        """The bitstreams of some rows, in ascending order; those that lie close together by one read."""
         rows = self.rows(shard)
         file = Stored(shard_name(column_folder(self.name), shard, "tar"), rows.mark.tar_size, rows.mark.tar_sha256)
-        start, stop = min(rows.offsets[lo:hi]), max(rows.ends[lo:hi])
-        data = self.files.read(file, start, stop)
-        return cut(data, rows.offsets[lo:hi], rows.ends[lo:hi], start)
+        at = np.asarray(wanted, np.int64)
+        offsets, ends = rows.offsets[at].tolist(), rows.ends[at].tolist()
+        found: list[bytes] = []
+        while len(found) < len(offsets):
+            first = last = len(found)
+            while last + 1 < len(offsets) and 0 <= offsets[last + 1] - ends[last] <= self.files.near:
+                last += 1
+            part = slice(first, last + 1)
+            data = self.files.read(file, offsets[first], ends[last])
+            found += cut(data, offsets[part], ends[part], offsets[first])
+        return found
 
     def entries(self, shard: int, lo: int, hi: int) -> list[Entry]:
         """The pictures of rows ``lo`` to ``hi`` (exclusive) with their rate, PSNR and SSIM."""
@@ -315,9 +336,10 @@ def read_tuples(
 ) -> Iterator[tuple]:
     """``(key, label, entry, …)`` for rows ``lo`` to ``hi`` (exclusive) of a shard, a column at a time."""
     rows = same_rows(readers, shard)
-    hi = len(rows.keys) if hi is None else hi
+    hi = len(rows) if hi is None else hi
     entries = [reader.entries(shard, lo, hi) for reader in readers]
-    return zip(rows.keys[lo:hi], rows.labels[lo:hi], *entries, strict=True)
+    keys, labels = (column.slice(lo, hi - lo).to_pylist() for column in (rows.keys, rows.labels))
+    return zip(keys, labels, *entries, strict=True)
 
 
 def same_rows(readers: Sequence[ColumnReader], shard: int) -> Rows:
@@ -325,7 +347,7 @@ def same_rows(readers: Sequence[ColumnReader], shard: int) -> Rows:
     first, *others = readers
     rows = first.rows(shard)
     for reader in others:
-        if reader.rows(shard).keys != rows.keys:
+        if not reader.rows(shard).keys.equals(rows.keys):
             raise DatasetError(
                 f"{first.dataset.storage.url}: shard {shard:06d} has other keys in '{reader.name}' than in "
                 f"'{first.name}'; 'shards verify' says where"

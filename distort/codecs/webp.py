@@ -11,7 +11,6 @@ from distort.codecs.base import Codec
 class WebP(Codec):
     name = "webp"
     extension = "webp"
-    signature = rb"RIFF....WEBPVP8[ X]"
     max_side = 16383
     parameter = "quality"
     low, high = 0, 100

@@ -7,8 +7,9 @@ import pytest
 from shards.dataset import Dataset
 from shards.verify import verify
 from train.feed import teachers
-from train.feed.data import Source, Stream, batches
-from train.feed.slices import Run
+from train.feed.data import Source, Stream
+from train.feed.slices import Run, evaluation
+from train.feed.workers import batches
 
 
 @pytest.fixture
@@ -37,7 +38,9 @@ def flip(file, at=-5):
 
 def read(root):
     source = Source(str(root), ("jpeg-10",), teacher="t")
-    return list(batches(Stream(source, [[Run(0, 0, 8), Run(1, 0, 8)]], 4), processes=False))
+    pool = [Run(0, 0, 8), Run(1, 0, 8)]
+    with batches(Stream(source, evaluation(pool, rank=0, ranks=1, batch=4))) as feed:
+        return list(feed)
 
 
 def test_a_flipped_byte_is_noticed_when_it_is_read(cached):

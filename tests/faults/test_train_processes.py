@@ -32,10 +32,10 @@ def data(tree, tmp_path_factory, run):
     return roots
 
 
-def stream(data, workers=2, batch=1):
+def stream(data):
     counts = survey(Dataset(data[0]), ["jpeg-10"]).counts
     pool = slices.between(counts, 0, sum(counts))
-    return Stream(Source(str(data[0]), ("jpeg-10",)), slices.evaluation(pool, world=1, workers=workers)[0], batch)
+    return Stream(Source(str(data[0]), ("jpeg-10",)), slices.evaluation(pool, rank=0, ranks=1, batch=1))
 
 
 def children() -> list[int]:
@@ -44,7 +44,7 @@ def children() -> list[int]:
 
 def test_workers_end_with_the_block_even_in_the_middle_or_stopped(data):
     before = children()
-    with batches(stream(data, workers=3), processes=True) as feed:
+    with batches(stream(data), 3) as feed:
         next(feed)
         os.kill(children()[-1], signal.SIGSTOP)
     assert children() == before
@@ -54,13 +54,12 @@ def test_workers_end_with_the_block_even_in_the_middle_or_stopped(data):
     ("number", "reason"),
     [
         (signal.SIGKILL, r"a data worker was killed \(SIGKILL\): out of memory"),
-        (signal.SIGBUS, r"shared memory \(/dev/shm\) is full"),
         (signal.SIGHUP, r"a data worker died \(signal SIGHUP\)"),
     ],
 )
 def test_a_worker_that_dies_is_an_error_with_its_reason(data, number, reason):
     before = children()
-    with batches(stream(data), processes=True) as feed:
+    with batches(stream(data), 2) as feed:
         next(feed)
         os.kill(children()[-1], number)
         with pytest.raises(OSError, match=reason):
@@ -69,7 +68,7 @@ def test_a_worker_that_dies_is_an_error_with_its_reason(data, number, reason):
 
 
 def test_a_signal_to_the_whole_group_leaves_the_workers_to_the_main_process(data):
-    with batches(stream(data), processes=True) as feed:
+    with batches(stream(data), 2) as feed:
         next(feed)
         for pid in children():
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
@@ -79,8 +78,8 @@ def test_a_signal_to_the_whole_group_leaves_the_workers_to_the_main_process(data
 
 def test_an_error_in_a_worker_keeps_its_traceback(data):
     broken = stream(data)
-    broken.slices[1] = [slices.Run(10**6, 0, 5)]
-    with pytest.raises((RuntimeError, ValueError, OSError)), batches(broken, processes=True) as feed:
+    broken.batches[1] += 10**6 << slices.ROW_BITS
+    with pytest.raises((RuntimeError, ValueError, OSError)), batches(broken, 2) as feed:
         list(feed)
 
 
@@ -151,15 +150,14 @@ def test_a_loss_that_is_not_finite_ends_the_process_and_its_workers(training):
     processes.require_gone()
 
 
-def test_full_shared_memory_ends_a_training_with_its_reason(training):
+def test_a_training_does_not_depend_on_the_size_of_shared_memory(training):
+    """Containers often have 64 MB of /dev/shm, which a data loader of PyTorch fills."""
     if os.geteuid() or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
         pytest.skip("needs root to mount a small /dev/shm")
     small = 'mount -t tmpfs -o size=20k tmpfs /dev/shm && exec "$@"'
-    process, processes = training(before=("unshare", "-m", "sh", "-c", small, "sh"))
+    process, processes = training("--epochs", 1, before=("unshare", "-m", "sh", "-c", small, "sh"))
     output, _ = process.communicate(timeout=100)
-    assert process.returncode == 1
-    assert "shared memory (/dev/shm) is full" in output
-    assert "Traceback" not in output
+    assert process.returncode == 0, output
     processes.require_gone()
 
 

@@ -9,28 +9,37 @@ import pytest
 import torch
 
 from distort.codecs import decode
+from shards.access import Files
 from shards.dataset import Dataset
 from shards.errors import DatasetError
 from train.feed import slices
-from train.feed.data import Source, Stream
+from train.feed.data import Batch, Source, Stream
 from train.feed.reading import survey
 from train.feed.workers import batches
+from train.methods.reads import Mixture
 
 
 def counts_of(root):
     return survey(Dataset(root), ["clean"]).counts
 
 
-def read(root, planned, *, columns=("jpeg-10",), batch=4, processes=False, **options):
-    stream = Stream(Source(str(root), columns), planned, batch, **options)
-    with batches(stream, processes=processes) as feed:
-        return list(feed)
+def read(root, planned, *, columns=("jpeg-10",), workers=0, **options) -> list[Batch]:
+    """Copies: a feed uses the memory of its pictures again."""
+    with batches(Stream(Source(str(root), columns), planned, **options), workers) as feed:
+        return [batch.apply(torch.clone) for batch in feed]
 
 
-def training_plan(root, world=1, workers=1, batch=4, epoch=0):
+def order_of(root, ranks=1, workers=1, batch=4, epoch=0, shuffle=1, scattered=False):
+    """The batches of every rank."""
     counts = counts_of(root)
     pool = slices.between(counts, 0, sum(counts))
-    return slices.training(pool, seed=0, epoch=epoch, world=world, workers=workers, batch=batch)
+    layout = slices.Layout(ranks, workers, 1, shuffle, scattered)
+    order = slices.training(pool, seed=0, epoch=epoch, batch=batch * ranks, layout=layout)
+    return [slices.of_rank(order, rank, ranks) for rank in range(ranks)]
+
+
+def sequence(counts, stop, batch):
+    return slices.evaluation(slices.between(counts, 0, stop), rank=0, ranks=1, batch=batch)
 
 
 def test_the_shards_of_these_tests_are_uneven(train_set, val_set):
@@ -45,7 +54,7 @@ def test_a_batch_holds_the_decoded_bitstreams_with_their_labels_and_keys(train_s
         for key, label, clean, jpeg in Dataset(train_set).read("clean", "jpeg-10")
     }
     seen = 0
-    for batch in read(train_set, training_plan(train_set)[0], columns=("clean", "jpeg-10"), buffer=30):
+    for batch in read(train_set, order_of(train_set, shuffle=30)[0], columns=("clean", "jpeg-10")):
         assert batch.images["clean"].dtype == torch.uint8
         assert batch.images["clean"].shape == (4, 64, 64, 3)
         for i, key in enumerate(batch.keys):
@@ -59,8 +68,8 @@ def test_a_batch_holds_the_decoded_bitstreams_with_their_labels_and_keys(train_s
 
 @pytest.mark.parametrize("workers", [0, 2, 3])
 def test_two_ranks_train_on_no_sample_twice(train_set, workers):
-    planned = training_plan(train_set, world=2, workers=max(workers, 1))
-    found = [read(train_set, part, processes=workers > 0, buffer=20) for part in planned]
+    planned = order_of(train_set, ranks=2, workers=max(workers, 1), shuffle=20)
+    found = [read(train_set, part, workers=workers) for part in planned]
     assert [len(part) for part in found] == [14, 14]
     keys = [key for part in found for batch in part for key in batch.keys]
     assert len(keys) == len(set(keys)) == 112
@@ -68,16 +77,19 @@ def test_two_ranks_train_on_no_sample_twice(train_set, workers):
 
 @pytest.mark.parametrize("workers", [0, 2, 3])
 def test_two_ranks_evaluate_every_sample_exactly_once(val_set, workers):
-    planned = slices.evaluation(slices.between(counts_of(val_set), 0, 39), world=2, workers=max(workers, 1))
-    keys = [key for part in planned for batch in read(val_set, part, processes=workers > 0) for key in batch.keys]
+    pool = slices.between(counts_of(val_set), 0, 39)
+    planned = [slices.evaluation(pool, rank=rank, ranks=2, batch=4) for rank in range(2)]
+    keys = [key for part in planned for batch in read(val_set, part, workers=workers) for key in batch.keys]
     assert Counter(keys) == Counter(key for key, *_ in Dataset(val_set).read("clean"))
 
 
-@pytest.mark.parametrize(("workers", "skip"), [(1, 0), (1, 5), (2, 1), (2, 4), (3, 7), (3, 28)])
-def test_skipping_batches_gives_the_rest_of_the_same_epoch(train_set, workers, skip):
-    plan = training_plan(train_set, workers=workers)[0]
-    whole = read(train_set, plan, processes=workers > 1, buffer=25, seed=(1, 2))
-    rest = read(train_set, plan, processes=workers > 1, buffer=25, seed=(1, 2), skip=skip)
+@pytest.mark.parametrize("scattered", [False, True])
+@pytest.mark.parametrize(("began", "workers", "skip"), [(1, 0, 5), (2, 2, 1), (2, 3, 4), (3, 1, 7), (1, 4, 28)])
+def test_the_rest_of_an_epoch_is_the_same_whoever_reads_it(train_set, began, workers, skip, scattered):
+    plan = order_of(train_set, workers=began, shuffle=25, scattered=scattered)[0]
+    ahead = 10 if scattered else None
+    whole = read(train_set, plan, workers=began, ahead=ahead)
+    rest = read(train_set, plan[skip:], workers=workers, ahead=ahead)
     assert [batch.keys for batch in rest] == [batch.keys for batch in whole[skip:]]
     assert all(
         torch.equal(a.images["jpeg-10"], b.images["jpeg-10"]) for a, b in zip(rest, whole[skip:], strict=True)
@@ -86,30 +98,67 @@ def test_skipping_batches_gives_the_rest_of_the_same_epoch(train_set, workers, s
 
 def test_what_only_skipped_batches_need_is_not_read(train_set, copied):
     root = copied(train_set)
-    plan = [[slices.Run(0, 0, 40), slices.Run(1, 0, 40)]]
+    plan = [*sequence([40], 40, 4), *(places + (1 << slices.ROW_BITS) for places in sequence([40], 40, 4))]
     (root / "jpeg-10" / "000000.tar").unlink()
-    assert len(read(root, plan, skip=10)) == 10
+    assert len(read(root, plan[10:])) == 10
     with pytest.raises(DatasetError, match=r"000000\.tar is missing"):
-        read(root, plan, skip=9)
+        read(root, plan[9:])
 
 
-def test_the_buffer_mixes_and_its_seed_decides_how(train_set):
-    plan = training_plan(train_set)[0]
-    orders = [
-        [key for batch in read(train_set, plan, **options) for key in batch.keys]
-        for options in ({}, {"buffer": 50, "seed": (1,)}, {"buffer": 50, "seed": (2,)})
-    ]
-    assert len({tuple(order) for order in orders}) == 3
-    assert len({frozenset(order) for order in orders}) == 1
+def test_neighbours_are_read_together_and_once(train_set, monkeypatch):
+    """A run of rows is one read, of which a shuffle buffer holds what is needed later."""
+    asked = []
+    real = Files.read
+
+    def read_and_note(self, file, start, stop, check=False):
+        asked.append((file.name, start, stop))
+        return real(self, file, start, stop, check)
+
+    monkeypatch.setattr(Files, "read", read_and_note)
+    read(train_set, order_of(train_set, shuffle=30)[0])
+    assert len(asked) <= 5  # three shards in runs of at most 64 rows; the line begins in one of them
+    asked.clear()
+    read(train_set, order_of(train_set, scattered=True)[0], ahead=4)
+    assert 60 < len(asked) <= 116
+    whole = sum((train_set / "jpeg-10" / f"{shard:06d}.tar").stat().st_size for shard in range(3))
+    assert sum(stop - start for _, start, stop in asked) < whole
 
 
-@pytest.mark.parametrize("processes", [False, True])
-def test_a_shard_that_disappears_is_named(train_set, copied, processes):
+def test_the_memory_of_a_batch_is_used_again(train_set):
+    with batches(Stream(Source(str(train_set), ("jpeg-10",)), order_of(train_set)[0])) as feed:
+        assert len({batch.images["jpeg-10"].data_ptr() for batch in feed}) == 1
+    with batches(Stream(Source(str(train_set), ("jpeg-10",)), order_of(train_set)[0]), 2) as feed:
+        assert len({batch.images["jpeg-10"].data_ptr() for batch in feed}) == 8
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_mixture_draws_one_column_per_sample_by_seed_epoch_and_key(train_set, workers):
+    pictures = {
+        key: [decode(entry.data, entry.extension) for entry in entries]
+        for key, _, *entries in Dataset(train_set).read("jpeg-10", "j2k-75")
+    }
+    mixture = Mixture(("jpeg-10", "j2k-75"))
+    drawn = {}
+    for epoch in (0, 1):
+        plan = order_of(train_set, epoch=epoch, shuffle=20)[0]
+        for batch in read(train_set, plan, columns=(mixture, "clean"), workers=workers, seed=3, epoch=epoch):
+            assert set(batch.images) == {"mixture", "clean"}
+            for i, key in enumerate(batch.keys):
+                column = int(batch.drawn["mixture"][i])
+                assert column == mixture.draw(3, epoch, key)
+                assert np.array_equal(batch.images["mixture"][i], pictures[key][column])
+                drawn.setdefault(key, []).append(column)
+    both = [columns for columns in drawn.values() if len(columns) == 2]
+    assert 30 < sum(a != b for a, b in both) < 85
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_shard_that_disappears_is_named(train_set, copied, workers):
     root = copied(train_set)
-    plan = training_plan(root)[0]
+    plan = order_of(root)[0]
     (root / "jpeg-10" / "000001.tar").unlink()
     with pytest.raises(DatasetError, match=r"jpeg-10/000001\.tar is missing; run distort again") as caught:
-        read(root, plan, processes=processes)
+        read(root, plan, workers=workers)
     assert "\n" not in str(caught.value)
 
 
@@ -120,7 +169,7 @@ def test_a_truncated_shard_is_named(train_set, copied):
     with pytest.raises(DatasetError, match=r"000001\.tar has \d+ bytes.*truncated or replaced"):
         survey(Dataset(root), ["jpeg-10"])
     with pytest.raises(DatasetError, match=r"000001\.tar has \d+ bytes.*truncated or replaced"):
-        read(root, training_plan(train_set)[0])
+        read(root, order_of(train_set)[0])
 
 
 def test_a_damaged_bitstream_is_named_by_column_shard_and_key(train_set, copied):
@@ -131,7 +180,7 @@ def test_a_damaged_bitstream_is_named_by_column_shard_and_key(train_set, copied)
     data[row["offset"] : row["offset"] + row["size"]] = bytes(row["size"])
     tar.write_bytes(data)
     with pytest.raises(DatasetError, match=f"column 'jpeg-10', shard 000000, key '{row['key']}': not a readable"):
-        read(root, training_plan(root)[0])
+        read(root, order_of(root)[0])
 
 
 def test_columns_with_other_keys_are_refused(train_set, make_tiles, make_set, tmp_path, copied):
@@ -141,7 +190,7 @@ def test_columns_with_other_keys_are_refused(train_set, make_tiles, make_set, tm
         kept = first.read_bytes()
         first.write_bytes(second.read_bytes())
         second.write_bytes(kept)
-    plan = [slices.between([40, 40], 0, 80)]
+    plan = sequence([40, 40], 80, 4)
     with pytest.raises(DatasetError, match="has other keys in 'jpeg-10' than in 'clean'"):
         read(root, plan, columns=("clean", "jpeg-10"))
 
@@ -153,7 +202,7 @@ def test_pictures_of_two_sizes_are_refused(make_tiles, make_set, tmp_path):
     Image.new("RGB", (48, 32)).save(source / "cat" / "small.png")
     root = make_set(source, tmp_path / "set")
     with pytest.raises(DatasetError, match=r"key '.*' is \d+x\d+, others \d+x\d+: .* distort them with a --crop"):
-        read(root, [slices.between([13], 0, 13)], batch=13)
+        read(root, sequence([13], 13, 13))
 
 
 @pytest.fixture
@@ -166,14 +215,16 @@ def remote(train_set):
 
 
 def test_a_remote_dataset_reads_like_a_local_one_with_and_without_a_local_copy(train_set, remote, tmp_path):
-    plan = training_plan(train_set)[0]
+    plan = order_of(train_set)[0]
     expected = [batch.keys for batch in read(train_set, plan)]
     assert [batch.keys for batch in read(remote, plan)] == expected
-    source = Source(remote, ("jpeg-10",), cache=str(tmp_path / "cache"))
-    assert [batch.keys for batch in Stream(source, plan, 4).part(0)] == expected
+    stream = Stream(Source(remote, ("jpeg-10",), cache=str(tmp_path / "cache")), plan)
+    with batches(stream) as feed:
+        assert [batch.keys for batch in feed] == expected
     assert len(list((tmp_path / "cache").iterdir())) == 3
     fsspec.filesystem("memory").rm("/train/jpeg-10/000000.tar")
-    assert [batch.keys for batch in Stream(source, plan, 4).part(0)] == expected
+    with batches(stream) as feed:
+        assert [batch.keys for batch in feed] == expected
 
 
 def test_a_damaged_remote_shard_does_not_enter_the_cache(train_set, remote, tmp_path):
@@ -182,7 +233,7 @@ def test_a_damaged_remote_shard_does_not_enter_the_cache(train_set, remote, tmp_
     fsspec.filesystem("memory").pipe("/train/jpeg-10/000000.tar", bytes(tar))
     source = Source(remote, ("jpeg-10",), cache=str(tmp_path / "cache"))
     with pytest.raises(DatasetError, match=r"jpeg-10/000000\.tar: its sha256 is not the one in its Parquet file"):
-        list(Stream(source, training_plan(train_set)[0], 4).part(0))
+        list(Stream(source, order_of(train_set)[0]).part())
 
 
 def test_a_dataset_without_classes_is_refused(train_source, make_set, tmp_path):

@@ -10,7 +10,7 @@ import torch
 from shards.atomic import write_atomically
 from train.networks.weights import first_line
 
-SCHEMA = 2
+SCHEMA = 1
 LAST = "last.pt"
 
 
@@ -34,22 +34,13 @@ def load(file: Path) -> dict:
     except (RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
         raise CheckpointError(f"{file} is damaged: {first_line(error)}") from None
     if not isinstance(contents, dict) or contents.get("schema") != SCHEMA:
-        raise CheckpointError(
-            f"{file} is not a checkpoint of schema {SCHEMA}: one of an older version can be evaluated, and "
-            "continued with that version"
-        )
+        raise CheckpointError(f"{file} is not a checkpoint of schema {SCHEMA}")
     return contents
 
 
-def require_same(file: Path, there: dict, now: dict, mid_epoch: bool) -> None:
-    """Raises CheckpointError naming what differs.
-
-    ``identity`` has to be the same always, ``order`` (who reads what in which order) only within an epoch.
-    """
-    differences = _differences(there["identity"], now["identity"])
-    if mid_epoch:
-        differences += _differences(there["order"], now["order"])
-    if differences:
+def require_same(file: Path, there: dict, now: dict) -> None:
+    """Raises CheckpointError naming what differs between the identity of the checkpoint's run and of this one."""
+    if differences := _differences(there, now):
         raise CheckpointError(
             f"{file} belongs to another run; give it the settings it was started with, or another --out:\n  "
             + "\n  ".join(differences)

@@ -58,9 +58,7 @@ def require_sizes(settings: Settings, world: World, batch: int, training, select
         raise ValueError(
             f"--batch {batch} cannot be divided among {world.size} ranks x {settings.accumulate} accumulated parts"
         )
-    samples, workers = slices.size(training), max(settings.workers, 1)
+    samples = slices.size(training)
     if samples < batch:
         raise ValueError(f"{settings.train} has {samples} samples to train on, fewer than one --batch of {batch}")
-    if samples // world.size < workers:
-        raise ValueError(f"--workers {workers} on {world.size} ranks for {samples} samples: use fewer")
     require_enough(settings.val if settings.select_on == "validation" else "the held-out slice", selection, world)

@@ -93,10 +93,9 @@ def evaluate(
     absent = _absent(dataset, columns[0]) if present else []
     pool = slices.between(found.counts, 0, found.samples)
     require_enough(found.url, pool, world)
-    planned = slices.evaluation(pool, world=world.size, workers=max(workers, 1))[world.rank]
-    source = Source(found.url, tuple(columns), cache=cache)
-    stream = Stream(source, planned, batch)
-    parts = _answers(stream, candidates, columns, world, workers > 0, found.samples, absent)
+    planned = slices.evaluation(pool, rank=world.rank, ranks=world.size, batch=batch)
+    stream = Stream(Source(found.url, tuple(columns), cache=cache), planned)
+    parts = _answers(stream, candidates, columns, world, workers, found.samples, absent)
     answers = _collect(parts, found, world)
     if answers is None:
         return None
@@ -124,17 +123,17 @@ def _absent(dataset: Dataset, column: str) -> list[int]:
 
 
 @torch.no_grad()
-def _answers(stream, candidates, columns, world: World, processes: bool, total: int, absent) -> list[tuple]:
+def _answers(stream, candidates, columns, world: World, workers: int, total: int, absent) -> list[tuple]:
     """Per batch of this rank: keys, labels, places, losses and ranks."""
     nets = [candidate.network.to(world.device).eval() for candidate in candidates]
     found = []
     bar = Progress("evaluate", total, quiet=not world.first)
-    with batches(stream, processes=processes, pin=world.device.type == "cuda") as items:
+    with batches(stream, workers, pin=world.device.type == "cuda") as items:
         feed = Waiting(items)
         for batch in feed:
             there = batch.to(world.device)
             with exact(world.device):
-                logits = torch.stack([torch.stack([net.answer(there, name) for name in columns]) for net in nets])
+                logits = torch.stack([torch.stack([net(there.images[name]) for name in columns]) for net in nets])
             logits[..., absent] = -torch.inf  # never an answer
             labels = there.labels.expand(*logits.shape[:2], -1)
             loss = F.cross_entropy(logits.flatten(0, 2), labels.flatten(), reduction="none").view(labels.shape)

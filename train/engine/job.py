@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from shards.dataset import Dataset
-from shards.errors import DatasetError
 from train.engine import checks
 from train.engine.distributed import World
 from train.feed import cached, slices
@@ -27,6 +26,7 @@ from train.recipes.schedules import Schedule
 from train.settings import Settings
 
 PROTOCOLS = ("paper", "refcode")
+FEW = 1000  #: samples to select on, below which a note says how uncertain that is
 
 
 @dataclass
@@ -35,6 +35,8 @@ class Part:
 
     source: Source
     pool: slices.Slice
+    #: Neighbours resemble each other, being crops of one picture or of one class: samples are drawn one by one.
+    scattered: bool = False
 
     @property
     def samples(self) -> int:
@@ -96,8 +98,8 @@ def prepare(settings: Settings, world: World) -> Job:
     recipe, notes = _recipe(settings, method)
     pools = _pools(settings, found, found_val)
     checks.require_sizes(settings, world, recipe.batch, *pools)
+    notes += _reading_notes(settings, found, slices.size(pools[1]), train)
     loaded = _starting_weights(settings, method, found)
-    method.check(loaded.network)
     teacher, caches = None, {}
     if reads.teacher:
         teacher = Teacher(loaded.network, world.device)
@@ -109,14 +111,14 @@ def prepare(settings: Settings, world: World) -> Job:
         if reads.teacher and scores is None and CLEAN not in pictures:
             survey(dataset, [CLEAN])
             pictures = (*pictures, CLEAN)
-        parts.append(Part(Source(dataset.storage.url, pictures, scores, settings.cache), pool))
+        source = Source(dataset.storage.url, pictures, scores, settings.cache)
+        parts.append(Part(source, pool, found.scattered))
     said = _said(settings, method, recipe, world, found, loaded)
     identity = {
         "validation dataset": found_val.plan,
         "training samples": slices.size(pools[0]),
         "method": settings.method,
         "column": method.trained_on,
-        "quirks": ", ".join(sorted(method.context.quirks)),
         **{name: getattr(settings, name) for name in ("arch", "protocol", "seed")},
         **{name: value for name, value in said.items() if name not in _may_change(recipe)},
     }
@@ -195,10 +197,7 @@ def _said(settings: Settings, method: Method, recipe: Recipe, world: World, trai
     return {
         **method.settings(),
         **vars(recipe),
-        # Without --quirks the protocol says them, and methods have different ones.
-        **{
-            f"quirk {name}": name in method.context.quirks for name in method.quirks if settings.quirks is not None
-        },
+        "quirks": ", ".join(sorted(method.context.quirks)),
         "starting_weights": None if settings.weights == "none" else weights_sha256(loaded.network.net),
         "train_dataset": train.plan,
         "select_on": settings.select_on,
@@ -211,9 +210,18 @@ def _said(settings: Settings, method: Method, recipe: Recipe, world: World, trai
 def _pools(settings: Settings, train: Survey, val: Survey) -> tuple[slices.Slice, slices.Slice]:
     if settings.select_on == "validation":
         return slices.between(train.counts, 0, train.samples), slices.between(val.counts, 0, val.samples)
-    if not train.shuffled:
-        raise DatasetError(
-            f"{train.url} was made with --keep-order, so its end is no random sample to select on: "
-            "use --select-on validation"
+    return slices.held_out(train.counts, settings.holdout, train.crops, train.shuffled)
+
+
+def _reading_notes(settings: Settings, found: Survey, selected: int, train: Dataset) -> list[str]:
+    notes = []
+    if selected < FEW:
+        notes.append(
+            f"selection looks at {selected} samples, so that its top-1 has a standard error of up to "
+            f"{50 / selected**0.5:.1f} points, which is more than most epochs differ by: a larger --holdout, or "
+            "--select-on validation"
         )
-    return slices.held_out(train.counts, settings.holdout, train.crops)
+    if found.scattered and not train.storage.local and not settings.cache:
+        why = f"has {found.crops} crops of each picture" if found.crops > 1 else "was made with --keep-order"
+        notes.append(f"{found.url} {why}: its samples are fetched one by one, which --cache FOLDER would spare")
+    return notes

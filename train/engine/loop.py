@@ -54,12 +54,8 @@ class Training:
         self.micro_batch = job.batch // (world.size * chosen.accumulate)
         self.workers = max(chosen.workers, 1)
         self.state = State(job.schedule)
-        self.order = {
-            "ranks": world.size,
-            "workers": self.workers,
-            "accumulate": chosen.accumulate,
-            "shuffle": chosen.shuffle,
-        }
+        #: How the epoch that is running is laid out; another one after a change of ranks or workers.
+        self.layout = self._own_layout()
         self.pending: list[tuple[torch.Tensor, list[str]]] = []
         self.saved = time.monotonic()
         self.traced = False
@@ -74,20 +70,25 @@ class Training:
             while state.epoch < self.job.epochs and not state.schedule.stopped:
                 measured = self._train_epoch()
                 state.epoch, state.step, state.sums = state.epoch + 1, 0, {}
+                self.layout = self._own_layout()
                 self._finish_epoch(measured)
                 self._save()
 
+    def _own_layout(self) -> slices.Layout:
+        chosen, accumulate = self.job.settings, self.job.settings.accumulate
+        if self.job.training.scattered:
+            return slices.Layout(shuffle=chosen.shuffle, scattered=True)
+        return slices.Layout(self.world.size, self.workers, accumulate, chosen.shuffle)
+
     def _stream(self) -> Stream:
         """What is left of this rank's epoch."""
-        state, chosen = self.state, self.job.settings
-        planned = slices.training(
-            self.job.training.pool, seed=chosen.seed, epoch=state.epoch, world=self.world.size,
-            workers=self.workers, batch=self.micro_batch, per_step=chosen.accumulate,
-        )  # fmt: skip
-        return Stream(
-            self.job.training.source, planned[self.world.rank], self.micro_batch, buffer=chosen.shuffle,
-            seed=(chosen.seed, state.epoch, self.world.rank), skip=state.step * chosen.accumulate,
-        )  # fmt: skip
+        state, chosen, part = self.state, self.job.settings, self.job.training
+        order = slices.training(
+            part.pool, seed=chosen.seed, epoch=state.epoch, batch=self.job.batch, layout=self.layout
+        )
+        mine = slices.of_rank(order[state.step :], self.world.rank, self.world.size, chosen.accumulate)
+        ahead = chosen.shuffle if self.layout.scattered else None
+        return Stream(part.source, mine, chosen.seed, state.epoch, ahead)
 
     def _train_epoch(self) -> dict[str, float]:
         """The rest of an epoch; returns means of its losses over all ranks and steps."""
@@ -122,7 +123,7 @@ class Training:
 
     def _batches(self, stream: Stream):
         pin = self.world.device.type == "cuda"
-        return batches(stream, processes=self.job.settings.workers > 0, pin=pin)
+        return batches(stream, self.job.settings.workers, pin=pin)
 
     def _look(self, bar: Progress | None = None) -> None:
         """Fetch the last steps' losses. Raises TrainingError naming the samples of one that is not finite."""
@@ -191,9 +192,9 @@ class Training:
     def select(self) -> dict[str, float]:
         """Mean losses and top-1 of the result on the selection slice, every sample once over all ranks."""
         part, judged = self.job.selection, self.stepper.judged.eval()
-        planned = slices.evaluation(part.pool, world=self.world.size, workers=self.workers)
+        planned = slices.evaluation(part.pool, rank=self.world.rank, ranks=self.world.size, batch=self.micro_batch)
         total, names = None, ["loss"]
-        stream = Stream(part.source, planned[self.world.rank], self.micro_batch)
+        stream = Stream(part.source, planned, self.job.settings.seed)
         with self._batches(stream) as feed:
             for number, batch in enumerate(feed):
                 seed_step(self.job.settings.seed, SELECTING, number, self.world.rank)
@@ -224,7 +225,7 @@ class Training:
                     **self.stepper.state(),
                     "state": state,
                     "identity": self.job.identity,
-                    "order": self.order,
+                    "order": self.layout._asdict(),
                 },
             )
         self.saved = time.monotonic()
@@ -233,13 +234,22 @@ class Training:
         """Go on from the folder's checkpoint. Raises CheckpointError when it is of another run."""
         there = checkpoint.load(self.folder.last)
         state = dict(there["state"])
-        now = {"identity": self.job.identity, "order": self.order}
-        checkpoint.require_same(self.folder.last, there, now, mid_epoch=state["step"] > 0)
+        checkpoint.require_same(self.folder.last, there["identity"], self.job.identity)
         everyone = state.pop("sums")
         schedule = self.state.schedule
         schedule.load(state.pop("schedule"))
-        self.state = State(schedule, **state, sums=everyone[self.world.rank] if state["step"] else {})
+        sums = self._share_of(everyone) if state["step"] else {}
+        self.state = State(schedule, **state, sums=sums)
+        if self.state.step:
+            self.layout = slices.Layout(**there["order"])
         self.stepper.load(there)
+
+    def _share_of(self, everyone: list[dict[str, float]]) -> dict[str, float]:
+        """This rank's part of the losses added up so far, by whatever number of ranks: their mean stays right."""
+        if len(everyone) == self.world.size:
+            return everyone[self.world.rank]
+        total = {name: sum(part[name] for part in everyone) for name in everyone[0]}
+        return {name: value / len(everyone) for name, value in total.items()}
 
 
 def report(row: dict, epochs: int, best: bool) -> None:

@@ -66,18 +66,18 @@ def _present(dataset: Dataset, name: str, shard: int, clean: ColumnReader, recor
     if entry is None:
         return None
     rows = clean.rows(shard)
-    current = (rows.mark.tar_sha256, len(rows.keys), teachers.keys_sha256(rows.keys))
+    current = (rows.mark.tar_sha256, len(rows), teachers.keys_sha256(rows.keys.to_pylist()))
     return entry if (entry["clean_sha256"], entry["samples"], entry["keys_sha256"]) == current else None
 
 
 def _compute(dataset, name, teacher, source, found: Survey, todo: list[int], batch, workers, world: World):
     """Score the shards of ``todo``, publish each when it is complete, and yield its number."""
     pool = [slices.Run(shard, 0, found.counts[shard]) for shard in todo]
-    stream = Stream(source, slices.evaluation(pool, world=1, workers=max(workers, 1))[0], batch)
+    stream = Stream(source, slices.evaluation(pool, rank=0, ranks=1, batch=batch))
     clean = ColumnReader(dataset, CLEAN, Files(dataset.storage))
     shards: dict[int, Shard] = {}
     bar = Progress("teach", slices.size(pool), quiet=not world.first)
-    with batches(stream, processes=workers > 0, pin=world.device.type == "cuda") as items:
+    with batches(stream, workers, pin=world.device.type == "cuda") as items:
         feed = Waiting(items)
         for part in feed:
             scores = teacher.log_probs(part.images[CLEAN].to(world.device, non_blocking=True)).cpu().numpy()
@@ -91,7 +91,8 @@ def _compute(dataset, name, teacher, source, found: Survey, todo: list[int], bat
                 if shards[shard].left == 0:
                     rows = clean.rows(shard)
                     done = shards.pop(shard).scores
-                    teachers.write_shard(dataset.storage, name, shard, done, rows.mark.tar_sha256, rows.keys)
+                    keys = rows.keys.to_pylist()
+                    teachers.write_shard(dataset.storage, name, shard, done, rows.mark.tar_sha256, keys)
                     yield shard
             bar.update(len(part.keys), feed.seconds)
             if bar.due:

@@ -58,7 +58,7 @@ def compare_with_live(dataset: Dataset, name: str, record: dict, teacher: Teache
     start = int(np.random.default_rng([seed, total]).integers(max(total - SAMPLES, 0) + 1))
     reader = Reader(Source(dataset.storage.url, (CLEAN,), name))
     runs = slices.between(counts, start, min(start + SAMPLES, total))
-    batch = reader.batch([sample for run in runs for sample in reader.samples(run)])
+    batch = reader.batch([sample for shard, lo, hi in runs for sample in reader.samples(shard, range(lo, hi))])
     live = teacher.log_probs(batch.images[CLEAN]).float().cpu()
     off = float(divergence(live.log_softmax(1), batch.teacher.float().log_softmax(1)))
     if not abs(off) < LIMIT:

@@ -1,10 +1,12 @@
-"""Batches of decoded pictures: read in runs, shuffled as bitstreams, decoded a whole batch at a time."""
+"""Batches of decoded pictures: bitstreams read in runs, decoded a whole batch at a time into memory used again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+import math
+import mmap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -14,26 +16,38 @@ from distort.codecs import ColumnDecoder, decoder
 from shards.access import ColumnReader, Files, same_rows
 from shards.dataset import Dataset
 from shards.errors import DatasetError
-from train.feed.slices import Run, Slice, shuffled, size
+from train.feed.slices import ROW_BITS, split_place
 from train.feed.teachers import CachedTeacher
+
+if TYPE_CHECKING:
+    from train.methods.reads import Mixture
 
 CHUNK = 64  #: rows of one sequential read
 
 
 class Batch(NamedTuple):
-    """Some samples, side by side."""
+    """Some samples, side by side.
 
-    images: dict[str, Tensor]  #: column -> uint8 (batch, height, width, 3), RGB
+    Those that a feed yields share their pictures' memory with later ones: use a batch before taking the next.
+    """
+
+    images: dict[str, Tensor]  #: column or mixture -> uint8 (batch, height, width, 3), RGB
     labels: Tensor  #: int64 (batch,)
     keys: list[str]
     places: Tensor  #: int64 (batch, 2): shard and row
     teacher: Tensor | None = None  #: float16 (batch, classes): cached log-probabilities on the clean crops
+    drawn: Mapping[str, Tensor] = {}  #: mixture -> int64 (batch,): index of the column that each picture is of
 
     def apply(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """``function`` of every tensor."""
-        images = {name: function(image) for name, image in self.images.items()}
-        teacher = None if self.teacher is None else function(self.teacher)
-        return Batch(images, function(self.labels), self.keys, function(self.places), teacher)
+        return Batch(
+            {name: function(image) for name, image in self.images.items()},
+            function(self.labels),
+            self.keys,
+            function(self.places),
+            None if self.teacher is None else function(self.teacher),
+            {name: function(index) for name, index in self.drawn.items()},
+        )
 
     def to(self, device: torch.device) -> Batch:
         """On a device, without waiting for the copy."""
@@ -45,143 +59,218 @@ class Source:
     """What to read of which dataset; opened anew by every worker."""
 
     url: str
-    columns: tuple[str, ...]
+    columns: tuple[str | Mixture, ...]  #: the pictures of a sample
     teacher: str | None = None  #: fingerprint of a cached teacher
     cache: str | None = None  #: local folder for copies of remote shards
 
 
 class Sample(NamedTuple):
-    run: Run  #: the one sample it is
+    """One sample before it is decoded."""
+
+    place: int
     key: str
     label: int
-    bitstreams: list[bytes]
+    bitstreams: list[bytes]  #: one for each picture
+    drawn: list[int]  #: and which of its columns that is of
     teacher: np.ndarray | None
 
 
-class Reader:
-    """A source, opened: samples of runs, and batches of samples.
+@dataclass
+class Picture:
+    """One of the pictures of a sample: a column, or a mixture of several."""
 
-    ``shared``: pictures are decoded into shared memory, through which another process takes them.
+    name: str
+    columns: list[ColumnReader]
+    decoders: list[ColumnDecoder]
+    mixture: Mixture | None = None
+
+    def draw(self, seed: int, epoch: int, keys: Sequence[str]) -> list[int]:
+        """Index of the column to read for each key."""
+        return [self.mixture.draw(seed, epoch, key) if self.mixture else 0 for key in keys]
+
+    def bitstreams(self, shard: int, rows: Sequence[int], drawn: Sequence[int]) -> list[bytes]:
+        """One for each row, of the column that was drawn for it."""
+        found: dict[int, bytes] = {}
+        for i, column in enumerate(self.columns):
+            mine = [row for row, index in zip(rows, drawn, strict=True) if index == i]
+            found.update(zip(mine, column.pick(shard, mine), strict=True))
+        return [found[row] for row in rows]
+
+    def decode(self, samples: Sequence[Sample], which: int, out: np.ndarray) -> list[np.ndarray]:
+        """The pictures of samples, of which this is number ``which``, in ``out`` as far as they have its shape."""
+        bitstreams = [sample.bitstreams[which] for sample in samples]
+        if not self.mixture:
+            return self.decoders[0].batch(bitstreams, out)
+        drawn = [sample.drawn[which] for sample in samples]
+        return [self.decoders[drawn[i]](data, out[i]) for i, data in enumerate(bitstreams)]
+
+
+class Reader:
+    """A source, opened: its samples by place, and batches of them.
+
+    ``seed`` and ``epoch`` decide what a mixture draws. ``scattered``: places will come in no order, so the rows of
+    all shards stay in memory.
     """
 
-    def __init__(self, source: Source, shared: bool = False):
+    def __init__(self, source: Source, seed: int = 0, epoch: int = 0, scattered: bool = False):
         dataset = Dataset(source.url)
         files = Files(dataset.storage, source.cache)
-        self.url, self.shared = source.url, shared
-        self.columns = [ColumnReader(dataset, name, files) for name in source.columns]
-        self.decoders = [decoder(dataset.column(name)) for name in source.columns]
+        held = {"held": dataset.plan.shards} if scattered else {}
+        self.url, self.seed, self.epoch = source.url, seed, epoch
+        columns: dict[str, ColumnReader] = {}
+        self.pictures = []
+        for part in source.columns:
+            names = (part,) if isinstance(part, str) else part.columns
+            for name in names:
+                columns.setdefault(name, ColumnReader(dataset, name, files, ("width", "height"), **held))
+            readers = [columns[name] for name in names]
+            decoders = [decoder(dataset.column(name)) for name in names]
+            whole = (part, readers, decoders) if isinstance(part, str) else (part.name, readers, decoders, part)
+            self.pictures.append(Picture(*whole))
+        self.columns = list(columns.values())
         self.teacher = None if source.teacher is None else CachedTeacher(dataset, source.teacher, files)
+        self._compared: set[int] = set()
 
-    def samples(self, run: Run) -> Iterator[Sample]:
-        """Raises DatasetError when the columns do not hold the same keys."""
-        rows = same_rows(self.columns, run.shard)
-        bitstreams = [column.read(*run) for column in self.columns]
-        scores = None
+    def samples(self, shard: int, rows: Sequence[int]) -> list[Sample]:
+        """Some rows of a shard, ascending. Raises DatasetError when the columns do not hold the same keys."""
+        index = self.columns[0].rows(shard)
+        if shard not in self._compared:
+            same_rows(self.columns, shard)
+            if self.teacher:
+                self.teacher.match(shard, index.keys.to_pylist())
+            self._compared.add(shard)
+        lo, count = rows[0], rows[-1] - rows[0] + 1
+        keys, labels = (part.slice(lo, count).to_pylist() for part in (index.keys, index.labels))
+        if count > len(rows):
+            keys, labels = ([part[row - lo] for row in rows] for part in (keys, labels))
+        drawn = [picture.draw(self.seed, self.epoch, keys) for picture in self.pictures]
+        bitstreams = [
+            picture.bitstreams(shard, rows, index) for picture, index in zip(self.pictures, drawn, strict=True)
+        ]
+        scores = [None] * len(rows)
         if self.teacher:
-            self.teacher.match(run.shard, rows.keys)
-            scores = self.teacher.read(*run)
-        for i, row in enumerate(range(run.lo, run.hi)):
-            yield Sample(
-                Run(run.shard, row, row + 1),
-                rows.keys[row],
-                rows.labels[row],
-                [column[i] for column in bitstreams],
-                None if scores is None else scores[i],
-            )
+            scores = self.teacher.read(shard, lo, lo + count)[np.asarray(rows) - lo]
+        places = [shard << ROW_BITS | row for row in rows]
+        parts = zip(zip(*bitstreams, strict=True), zip(*drawn, strict=True), scores, strict=True)
+        return [
+            Sample(place, key, label, *part)
+            for place, key, label, part in zip(places, keys, labels, parts, strict=True)
+        ]
 
-    def batch(self, samples: Sequence[Sample]) -> Batch:
-        """Decode. Raises DatasetError naming shard and key of what cannot be decoded."""
-        images = {column.name: self._decode(column, i, samples) for i, column in enumerate(self.columns)}
+    def memory(self, place: int, batch: int) -> dict[str, np.ndarray]:
+        """Room for the pictures of a batch, all as large as those of the sample at ``place``.
+
+        Anonymous memory that forked processes share, so no file system can be too full for it.
+        """
+        shard, row = map(int, split_place(place))
+        room = {}
+        for picture in self.pictures:
+            table = picture.columns[0].rows(shard).table
+            shape = (batch, table["height"][row].as_py(), table["width"][row].as_py(), 3)
+            room[picture.name] = np.frombuffer(mmap.mmap(-1, math.prod(shape)), np.uint8).reshape(shape)
+        return room
+
+    def batch(self, samples: Sequence[Sample], room: Mapping[str, np.ndarray] | None = None) -> Batch:
+        """Decode into ``room``. Raises DatasetError naming shard and key of what cannot be decoded."""
+        room = room or self.memory(samples[0].place, len(samples))
+        for i, picture in enumerate(self.pictures):
+            self._decode(picture, i, samples, room[picture.name][: len(samples)])
+        images = {name: torch.from_numpy(array[: len(samples)]) for name, array in room.items()}
+        return self.around(images, samples)
+
+    def around(self, images: dict[str, Tensor], samples: Sequence[Sample]) -> Batch:
+        """A batch of pictures that are there and all that is known of their samples."""
+        places = np.array([sample.place for sample in samples], np.int64)
         return Batch(
             images,
             torch.tensor([sample.label for sample in samples]),
             [sample.key for sample in samples],
-            torch.tensor([sample.run[:2] for sample in samples]).view(-1, 2),
-            None if self.teacher is None else torch.from_numpy(np.stack([s.teacher for s in samples])),
+            torch.from_numpy(np.stack(split_place(places), 1)),
+            torch.from_numpy(np.stack([sample.teacher for sample in samples])) if self.teacher else None,
+            {
+                picture.name: torch.tensor([sample.drawn[i] for sample in samples])
+                for i, picture in enumerate(self.pictures)
+                if picture.mixture
+            },
         )
 
-    def _decode(self, column: ColumnReader, index: int, samples: Sequence[Sample]) -> Tensor:
-        """uint8 (len(samples), height, width, 3), decoded in place."""
-        decode = self.decoders[index]
-        bitstreams = [sample.bitstreams[index] for sample in samples]
+    def _decode(self, picture: Picture, which: int, samples: Sequence[Sample], out: np.ndarray) -> None:
         try:
-            first = decode(bitstreams[0])
-            pictures = _empty((len(samples), *first.shape), self.shared)
-            array = pictures.numpy()
-            array[0] = first
-            decoded = [first, *decode.batch(bitstreams[1:], array[1:])]
+            decoded = picture.decode(samples, which, out)
         except ValueError:
-            self._find_undecodable(column, decode, index, samples)
+            self._find_undecodable(picture, which, samples)
             raise
         for rgb, sample in zip(decoded, samples, strict=True):
-            if rgb.shape != first.shape:
+            if rgb.shape != out.shape[1:]:
                 raise DatasetError(
-                    f"{self._where(column, sample)} is {rgb.shape[1]}x{rgb.shape[0]}, others "
-                    f"{first.shape[1]}x{first.shape[0]}: a batch needs pictures of one size; "
+                    f"{self._where(picture, which, sample)} is {rgb.shape[1]}x{rgb.shape[0]}, others "
+                    f"{out.shape[2]}x{out.shape[1]}: a batch needs pictures of one size; "
                     "distort them with a --crop"
                 )
-        return pictures
 
-    def _find_undecodable(
-        self, column: ColumnReader, decode: ColumnDecoder, index: int, samples: Sequence[Sample]
-    ) -> None:
+    def _find_undecodable(self, picture: Picture, which: int, samples: Sequence[Sample]) -> None:
         for sample in samples:
             try:
-                decode(sample.bitstreams[index])
+                picture.decoders[sample.drawn[which]](sample.bitstreams[which])
             except ValueError as error:
                 raise DatasetError(
-                    f"{self._where(column, sample)}: {error}; 'shards verify --decode' finds all such"
+                    f"{self._where(picture, which, sample)}: {error}; 'shards verify --decode' finds all such"
                 ) from None
 
-    def _where(self, column: ColumnReader, sample: Sample) -> str:
-        return f"{self.url}: column '{column.name}', shard {sample.run.shard:06d}, key '{sample.key}'"
+    def _where(self, picture: Picture, which: int, sample: Sample) -> str:
+        column = picture.columns[sample.drawn[which]].name
+        return f"{self.url}: column '{column}', shard {sample.place >> ROW_BITS:06d}, key '{sample.key}'"
 
 
-def _empty(shape: tuple[int, ...], shared: bool) -> Tensor:
-    """uint8, not initialised."""
-    if not shared:
-        return torch.empty(shape, dtype=torch.uint8)
-    storage = torch.UntypedStorage._new_shared(int(np.prod(shape)))
-    return torch.empty(0, dtype=torch.uint8).set_(storage, 0, shape)
-
-
+@dataclass(frozen=True)
 class Stream:
-    """The batches of one rank in one epoch. ``slices`` holds what each worker reads.
+    """The batches that one rank reads: places, in order. ``workers`` take them in turn.
 
-    ``buffer`` bitstreams are held to shuffle them, seeded by ``seed`` and the worker; 1 keeps the order. The
-    first ``skip`` batches of the rank are left out without decoding them, nor reading what only they need.
+    A worker reads the samples that it will need from a run of ``CHUNK`` rows when the first of them is needed, and
+    holds them until they are, at most ``ahead`` samples long (None: however long).
     """
 
-    def __init__(
-        self, source: Source, slices: Sequence[Slice], batch: int, *,
-        buffer: int = 1, seed: Sequence[int] = (), skip: int = 0,
-    ):  # fmt: skip
-        self.source, self.slices, self.batch = source, list(slices), batch
-        self.buffer, self.seed, self.skip = buffer, tuple(seed), skip
+    source: Source
+    batches: Sequence[np.ndarray] = field(repr=False)  #: int64, places
+    seed: int = 0
+    epoch: int = 0
+    ahead: int | None = None
 
-    def part(self, worker: int, shared: bool = False) -> Iterator[Batch]:
-        """The batches of one worker's slice; ``shared`` as for ``Reader``. Raises DatasetError."""
-        workers = len(self.slices)
-        skip = (self.skip - worker + workers - 1) // workers
-        runs = [
-            Run(run.shard, lo, min(lo + CHUNK, run.hi))
-            for run in self.slices[worker]
-            for lo in range(run.lo, run.hi, CHUNK)
-        ]
-        if not runs:
+    @property
+    def largest(self) -> int:
+        """Samples of the largest batch."""
+        return max(map(len, self.batches), default=0)
+
+    def part(self, worker: int = 0, workers: int = 1) -> Iterator[tuple[Reader, list[Sample]]]:
+        """The samples of one worker's batches, and their reader. Raises DatasetError."""
+        mine = self.batches[worker::workers]
+        if not mine:
             return
-        order = shuffled(size(runs), self.buffer, (*self.seed, worker))
-        left = np.ones(len(order), bool)
-        left[order[: skip * self.batch]] = False
-        reader = Reader(self.source, shared)
-        held: dict[int, Sample] = {}
-        entered, queue = 0, iter(runs)
-        for start in range(skip * self.batch, len(order), self.batch):
-            wanted = order[start : start + self.batch].tolist()
-            while entered <= max(wanted):
-                run = next(queue)
-                positions = range(entered, entered + run.samples)
-                if left[entered : entered + run.samples].any():
-                    held.update((p, s) for p, s in zip(positions, reader.samples(run), strict=True) if left[p])
-                entered += run.samples
-            yield reader.batch([held.pop(position) for position in wanted])
+        reader = Reader(self.source, self.seed, self.epoch, self.ahead is not None)
+        for samples in in_order(reader, mine, self.ahead):
+            yield reader, samples
+
+
+def in_order(reader: Reader, batches: Sequence[np.ndarray], ahead: int | None) -> Iterator[list[Sample]]:
+    """The samples at ``batches`` of places, every run of rows that lie close together read at once."""
+    line = np.concatenate(batches)
+    order = np.argsort(line, kind="stable")
+    chunks = line[order] // CHUNK
+    starts = [*np.flatnonzero(np.diff(chunks, prepend=-1)).tolist(), len(line)]
+    chunk_of = np.empty(len(line), np.int64)
+    chunk_of[order] = np.cumsum(np.diff(chunks, prepend=chunks[:1]) != 0)
+    horizon = len(line) if ahead is None else ahead
+    held: dict[int, Sample] = {}
+    time = 0
+    for places in batches:
+        for place in places.tolist():
+            if place not in held:
+                chunk = chunk_of[time]
+                members = order[starts[chunk] : starts[chunk + 1]]  # when its samples are needed, by row
+                members = members[(members >= time) & (members < time + horizon)]
+                missing = [place for place in line[members].tolist() if place not in held]
+                shard, rows = split_place(np.array(missing))
+                for sample in reader.samples(int(shard[0]), rows.tolist()):
+                    held[sample.place] = sample
+            time += 1
+        yield [held.pop(place) for place in places.tolist()]

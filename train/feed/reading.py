@@ -30,12 +30,18 @@ class Survey:
     def samples(self) -> int:
         return sum(self.counts)
 
+    @property
+    def scattered(self) -> bool:
+        """Whether samples that resemble each other lie side by side: training then draws them one by one."""
+        return self.crops > 1 or not self.shuffled
+
 
 def survey(dataset: Dataset, columns: Sequence[str]) -> Survey:
     """Look at the Parquet files of ``columns`` and at the sizes of their tars.
 
     Raises DatasetError when a column or shard is missing, a tar is not as long as its commit mark says, columns
-    have different counts, the dataset has no classes, or a label is not one of them.
+    have different counts, a shard is there twice under two numbers, the dataset has no classes, or a label is not
+    one of them.
     """
     url, plan = dataset.storage.url, dataset.plan
     if plan.classes is None:
@@ -46,7 +52,9 @@ def survey(dataset: Dataset, columns: Sequence[str]) -> Survey:
         sizes = dataset.storage.listing(column_folder(name))
         look = functools.partial(_look, dataset, name, sizes)
         with ThreadPoolExecutor(16) as pool:
-            found = tuple(pool.map(look, range(plan.shards)))
+            looked = list(pool.map(look, range(plan.shards)))
+        _require_different(dataset, name, [key for _, key in looked])
+        found = tuple(count for count, _ in looked)
         if counts is None:
             counts, first = found, name
         for shard, (a, b) in enumerate(zip(counts, found, strict=True)):
@@ -58,8 +66,20 @@ def survey(dataset: Dataset, columns: Sequence[str]) -> Survey:
     return Survey(url, plan.hash, plan.classes, plan.crops, bool(plan.settings.get("shuffled")), counts or ())
 
 
-def _look(dataset: Dataset, name: str, sizes: dict, shard: int) -> int:
-    table, mark = dataset.parquet(name, shard, ["label"])
+def _require_different(dataset: Dataset, name: str, keys: Sequence[str | None]) -> None:
+    """Raises DatasetError when two shards begin with the same key: its samples would be trained on twice."""
+    seen: dict[str, int] = {}
+    for shard, key in enumerate(keys):
+        if key is not None and seen.setdefault(key, shard) != shard:
+            raise DatasetError(
+                f"{dataset.storage.url}: column '{name}' holds the same samples twice, in shards {seen[key]:06d} "
+                f"and {shard:06d} (key '{key}'): one was copied over the other; 'shards verify' says which"
+            )
+
+
+def _look(dataset: Dataset, name: str, sizes: dict, shard: int) -> tuple[int, str | None]:
+    """How many samples a shard has, and the key of the first."""
+    table, mark = dataset.parquet(name, shard, ["key", "label"])
     tar = shard_name(column_folder(name), shard, "tar")
     there = sizes[Path(tar).name]
     if there != mark.tar_size:
@@ -75,4 +95,4 @@ def _look(dataset: Dataset, name: str, sizes: dict, shard: int) -> int:
             f"{dataset.storage.url}/{Path(tar).with_suffix('.parquet')} has label {odd}, "
             f"the dataset has {classes} classes (0..{classes - 1})"
         )
-    return mark.samples
+    return mark.samples, table["key"][0].as_py() if len(table) else None

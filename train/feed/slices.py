@@ -1,6 +1,8 @@
-"""Who reads what: pure functions from (seed, epoch, world, workers, counts) to runs of samples.
+"""The order in which samples are read: pure functions of (seed, epoch, layout, counts). Nothing here reads a file.
 
-All shards are laid end to end; a position in that line is one sample. Nothing here reads a file.
+All shards are laid end to end. A **place** is one sample as an int64, ``shard << 32 | row``, so that places sort
+as the dataset does. The order of an epoch is an array of places (steps, batch): what every optimiser step takes,
+over all ranks. Ranks and workers take their parts of it.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+ROW_BITS = 32
 
 
 class Run(NamedTuple):
@@ -60,15 +64,43 @@ def split(runs: Sequence[Run], sizes: Sequence[int]) -> list[Slice]:
     return slices
 
 
-def held_out(counts: Sequence[int], fraction: float, crops: int = 1) -> tuple[Slice, Slice]:
-    """``(training, held out)``: the last ``fraction`` of the samples is kept away from training.
+def held_out(counts: Sequence[int], fraction: float, crops: int = 1, shuffled: bool = True) -> tuple[Slice, Slice]:
+    """``(training, held out)``: a random ``fraction`` of the pictures is kept away from training.
 
-    The distorter shuffled the pictures, so the end of a dataset is a random sample of it. All ``crops`` of one
-    picture lie next to each other and stay on one side.
+    Where the distorter shuffled the pictures, that is the end of the dataset. Otherwise pictures are drawn from
+    all of it, the same for every seed of training. All ``crops`` of one picture stay on one side.
     """
     total = sum(counts)
-    out = -(-round(total * fraction) // crops) * crops
-    return between(counts, 0, total - out), between(counts, total - out, total)
+    pictures = -(-round(total * fraction) // crops)
+    if shuffled:
+        cut = total - pictures * crops
+        return between(counts, 0, cut), between(counts, cut, total)
+    drawn = np.sort(np.random.default_rng(0).permutation(total // crops)[:pictures])
+    out = (drawn[:, None] * crops + np.arange(crops)).ravel()
+    everything = places(between(counts, 0, total))
+    return runs(np.delete(everything, out)), runs(everything[out])
+
+
+def places(pool: Sequence[Run]) -> np.ndarray:
+    """The places of the samples of ``pool``, in its order: int64 (samples,)."""
+    parts = [np.arange(run.lo, run.hi) + (run.shard << ROW_BITS) for run in pool]
+    return np.concatenate([np.empty(0, np.int64), *parts])
+
+
+def runs(sorted_places: np.ndarray) -> Slice:
+    """Places in the dataset's order as runs of samples that lie next to each other."""
+    if not len(sorted_places):
+        return []
+    starts = np.flatnonzero(np.diff(sorted_places, prepend=-2) != 1)
+    ends = np.append(starts[1:], len(sorted_places)) - 1
+    shards, lo = split_place(sorted_places[starts])
+    hi = split_place(sorted_places[ends])[1] + 1
+    return [Run(*run) for run in zip(shards.tolist(), lo.tolist(), hi.tolist(), strict=True)]
+
+
+def split_place(place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shards and rows."""
+    return place >> ROW_BITS, place & ((1 << ROW_BITS) - 1)
 
 
 def steps_per_epoch(samples: int, batch: int) -> int:
@@ -76,32 +108,72 @@ def steps_per_epoch(samples: int, batch: int) -> int:
     return samples // batch
 
 
-def training(
-    pool: Sequence[Run], *, seed: int, epoch: int, world: int, workers: int, batch: int, per_step: int = 1
-) -> list[list[Slice]]:
-    """One epoch of training: ``[rank][worker]`` -> slice. No sample twice.
+class Layout(NamedTuple):
+    """How an epoch was laid out when it began, which decides its order.
 
-    ``batch`` is the micro-batch of one rank; an optimiser step takes ``per_step`` of them from each of
-    ``world`` ranks. The runs of the pool are permuted and the line is turned to another start, so that the
-    tail, smaller than one step, is another one in every epoch even with a single shard. A worker gets as many
-    samples as the DataLoader will ask of it when it takes one batch from each worker in turn.
+    A training that goes on with other ranks or workers keeps the order of the epoch it is in.
     """
+
+    ranks: int = 1
+    workers: int = 1  #: per rank
+    accumulate: int = 1  #: pieces in which a rank computes its part of a batch
+    shuffle: int = 1  #: samples held to shuffle them, by each worker
+    scattered: bool = False  #: every sample anywhere in the epoch; the other numbers then mean nothing
+
+
+def training(pool: Sequence[Run], *, seed: int, epoch: int, batch: int, layout: Layout) -> np.ndarray:
+    """The order of one epoch: places, int64 (steps, batch). No sample twice; less than one step is left out.
+
+    By default the runs of the pool are permuted, and the line is turned to another start in every epoch, so that
+    the tail that is left out is another one. It is cut into one part per rank and worker, which is read in
+    sequence through a shuffle buffer. That suits a dataset that the distorter shuffled. ``layout.scattered``
+    permutes all samples instead: for class-sorted datasets, and for several crops of one picture.
+    """
+    steps = steps_per_epoch(size(pool), batch)
+    if layout.scattered:
+        order = np.random.default_rng([seed, epoch]).permutation(places(pool))
+        return order[: steps * batch].reshape(steps, batch)
+    ranks, workers, accumulate, buffer, _ = layout
+    micro = batch // (ranks * accumulate)
+    order = np.empty((steps, ranks, accumulate, micro), np.int64)
+    parts = _parts(pool, seed, epoch, layout, micro)
+    for rank in range(ranks):
+        taken = np.empty((steps * accumulate, micro), np.int64)
+        for worker in range(workers):  # a rank takes one batch from each of its workers in turn
+            line = places(parts[rank * workers + worker])
+            mixed = line[shuffled(len(line), buffer, (seed, epoch, rank, worker))]
+            taken[worker::workers] = mixed.reshape(-1, micro)
+        order[:, rank] = taken.reshape(steps, accumulate, micro)
+    return order.reshape(steps, batch)
+
+
+def _parts(pool: Sequence[Run], seed: int, epoch: int, layout: Layout, micro: int) -> list[Slice]:
+    """What each worker of each rank reads, as many samples as it will be asked for."""
     rng = np.random.default_rng([seed, epoch])
     line = [pool[i] for i in rng.permutation(len(pool))]
     total = size(line)
     start = int((np.random.default_rng(seed).random() + epoch * GOLDEN) % 1 * total)
     tail, head = split(line, [start, total - start])
-    batches = steps_per_epoch(total, batch * per_step * world) * per_step
-    sizes = [_share(batches, worker, workers) * batch for _ in range(world) for worker in range(workers)]
-    flat = split(head + tail, sizes)
-    return [flat[rank * workers : (rank + 1) * workers] for rank in range(world)]
+    batches = steps_per_epoch(total, micro * layout.accumulate * layout.ranks) * layout.accumulate
+    sizes = [_share(batches, worker, layout.workers) * micro for worker in range(layout.workers)]
+    return split(head + tail, sizes * layout.ranks)
 
 
-def evaluation(pool: Sequence[Run], *, world: int, workers: int) -> list[list[Slice]]:
-    """``[rank][worker]`` -> slice: every sample exactly once, in order, in parts that differ by one at most."""
-    total, parts = size(pool), world * workers
-    flat = split(pool, [_share(total, part, parts) for part in range(parts)])
-    return [flat[rank * workers : (rank + 1) * workers] for rank in range(world)]
+def of_rank(order: np.ndarray, rank: int, ranks: int, accumulate: int = 1) -> list[np.ndarray]:
+    """The batches that one rank takes of an epoch's order (steps, batch), ``accumulate`` of them in each step."""
+    steps, batch = order.shape
+    return list(
+        order.reshape(steps, ranks, accumulate, batch // (ranks * accumulate))[:, rank].reshape(
+            steps * accumulate, -1
+        )
+    )
+
+
+def evaluation(pool: Sequence[Run], *, rank: int, ranks: int, batch: int) -> list[np.ndarray]:
+    """The batches of places that one rank evaluates: over all ranks every sample exactly once, in order."""
+    line = places(pool)
+    start, stop = (len(line) * part // ranks for part in (rank, rank + 1))
+    return [line[i : min(i + batch, stop)] for i in range(start, stop, batch)]
 
 
 def _share(count: int, index: int, parts: int) -> int:

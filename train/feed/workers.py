@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from multiprocessing.reduction import ForkingPickler
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from shards.errors import DatasetError
-from train.feed.data import Batch, Stream
+from train.feed.data import Batch, Reader, Stream
 
 PATIENCE = 2.0  #: seconds that workers have to end by themselves before they are killed
-#: fork: a worker starts in milliseconds; importing PyTorch anew would take seconds in every epoch.
-CONTEXT = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-SHARED_MEMORY_FULL = (
-    "shared memory (/dev/shm) is full: data workers pass their batches through it. Free it, lower --workers or "
-    "--batch, or start the container with a larger --shm-size"
-)
+#: A forked worker starts in milliseconds, where importing PyTorch anew would take seconds in every epoch, and
+#: shares the memory that batches are decoded into.
+CONTEXT = multiprocessing.get_context("fork")
+#: The main process decides when to stop: a signal to the whole group must not kill what it is waiting for.
+NOT_THEIRS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+Room = Mapping[str, np.ndarray]  #: picture -> uint8 (batch, height, width, 3)
 
 
 class Failure(NamedTuple):
@@ -40,24 +39,36 @@ class Failure(NamedTuple):
 class Worker(NamedTuple):
     process: BaseProcess
     connection: Connection  #: batches come in; an empty message goes out for each, that one more may be made
+    rooms: list[Room]  #: where their pictures are, in turn
 
     def receive(self) -> Batch | None:
         """The next batch; None at the end. Raises DatasetError or OSError with the reason why there is none."""
         try:
             message = self.connection.recv()
-            if message is not None:
-                self.connection.send_bytes(b"")
         except (EOFError, OSError):
             raise OSError(self._cause_of_death()) from None
-        if not isinstance(message, Failure):
-            return message
-        raise DatasetError(message.message) if message.expected else RuntimeError(message.message)
+        with suppress(OSError):  # it may be done, or have died: the next message tells
+            self.connection.send_bytes(b"")
+        if isinstance(message, Failure):
+            raise DatasetError(message.message) if message.expected else RuntimeError(message.message)
+        if message is None:
+            return None
+        number, *rest = message
+        count = len(rest[1])
+        images = {name: torch.from_numpy(array[:count]) for name, array in self.rooms[number].items()}
+        labels, keys, places, teacher, drawn = rest
+        return Batch(
+            images,
+            torch.from_numpy(labels),
+            keys,
+            torch.from_numpy(places),
+            None if teacher is None else torch.from_numpy(teacher),
+            {name: torch.from_numpy(index) for name, index in drawn.items()},
+        )
 
     def _cause_of_death(self) -> str:
         self.process.join(PATIENCE)
         status = self.process.exitcode
-        if status == -signal.SIGBUS:
-            return SHARED_MEMORY_FULL
         if status == -signal.SIGKILL:
             return "a data worker was killed (SIGKILL): out of memory? Lower --workers, --batch or --shuffle"
         said = f"signal {signal.Signals(-status).name}" if status and status < 0 else f"exit status {status}"
@@ -65,45 +76,58 @@ class Worker(NamedTuple):
 
 
 @contextmanager
-def batches(stream: Stream, *, processes: bool, pin: bool = False, prefetch: int = 3) -> Iterator[Iterator[Batch]]:
+def batches(
+    stream: Stream, workers: int = 0, *, pin: bool = False, prefetch: int = 2
+) -> Iterator[Iterator[Batch]]:
     """The batches of a stream, in the same order every time: ``with batches(…) as feed: for batch in feed``.
 
-    One worker process reads each of the stream's slices, ``prefetch`` batches ahead, and all of them are gone when
-    the block is left, in whatever way; without ``processes`` this process reads. ``pin``: into page-locked memory.
+    ``workers`` processes read them, ``prefetch`` batches ahead each, and all of them are gone when the block is
+    left, in whatever way; with 0 this process reads. ``pin``: into page-locked memory. Use a batch before taking
+    the next: its memory is used again.
 
     Raises DatasetError for what is wrong with the data, and OSError when a worker died.
     """
-    if not processes:
-        if len(stream.slices) != 1:
-            raise ValueError("without worker processes there is one slice")
-        yield stream.part(0)
+    workers = min(workers, len(stream.batches))
+    if not workers:
+        yield _here(stream)
         return
-    workers: list[Worker] = []
     pool = (
         ThreadPoolExecutor(1, initializer=torch.cuda.set_device, initargs=(torch.cuda.current_device(),))
         if pin
         else None
     )
+    started: list[Worker] = []
     try:
-        for number in range(len(stream.slices)):
-            workers.append(_start(stream, number, prefetch, workers))
-        feed = _in_turn(workers, stream.skip)
+        # One batch is in use, some are waiting, and the next one is being made.
+        reader, place = Reader(stream.source), stream.batches[0][0]
+        rooms = [[reader.memory(place, stream.largest) for _ in range(prefetch + 2)] for _ in range(workers)]
+        for number in range(workers):
+            started.append(_start(stream, number, prefetch, rooms, started))
+        feed = _in_turn(started)
         yield _pinned(feed, pool) if pool else feed
     finally:
-        _end(workers, pool)
+        _end(started, pool)
 
 
-def _start(stream: Stream, number: int, prefetch: int, earlier: list[Worker]) -> Worker:
+def _here(stream: Stream) -> Iterator[Batch]:
+    room = None
+    for reader, samples in stream.part():
+        room = room or reader.memory(samples[0].place, stream.largest)
+        yield reader.batch(samples, room)
+
+
+def _start(stream: Stream, number: int, prefetch: int, rooms: list[list[Room]], earlier: list[Worker]) -> Worker:
     ours, theirs = CONTEXT.Pipe()
     try:
-        inherited = (
-            [ours, *(worker.connection for worker in earlier)] if CONTEXT.get_start_method() == "fork" else []
-        )
-        process = CONTEXT.Process(target=_serve, args=(stream, number, prefetch, theirs, inherited), daemon=True)
+        inherited = [ours, *(worker.connection for worker in earlier)]
+        arguments = (stream, number, len(rooms), prefetch, rooms[number], theirs, inherited)
+        process = CONTEXT.Process(target=_serve, args=arguments, daemon=True)
+        signal.pthread_sigmask(signal.SIG_BLOCK, NOT_THEIRS)  # until the worker ignores them
         process.start()
     finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, NOT_THEIRS)
         theirs.close()  # so that the worker's death is the end of the connection
-    return Worker(process, ours)
+    return Worker(process, ours, rooms[number])
 
 
 def _end(workers: list[Worker], pool: ThreadPoolExecutor | None) -> None:
@@ -120,10 +144,9 @@ def _end(workers: list[Worker], pool: ThreadPoolExecutor | None) -> None:
         worker.process.join()
 
 
-def _in_turn(workers: list[Worker], skip: int) -> Iterator[Batch]:
-    """One batch from each worker in turn, beginning with the one whose turn it is after ``skip`` batches."""
+def _in_turn(workers: list[Worker]) -> Iterator[Batch]:
+    """One batch from each worker in turn."""
     waiting = deque(workers)
-    waiting.rotate(-skip)
     while waiting:
         worker = waiting.popleft()
         batch = worker.receive()
@@ -146,33 +169,39 @@ def _pinned(feed: Iterator[Batch], pool: ThreadPoolExecutor) -> Iterator[Batch]:
 
 
 def _serve(
-    stream: Stream, number: int, prefetch: int, connection: Connection, inherited: list[Connection]
-) -> None:
+    stream: Stream, number: int, workers: int, prefetch: int, rooms: list[Room], connection: Connection,
+    inherited: list[Connection],
+) -> None:  # fmt: skip
     """The life of a worker. It ends when the main process has closed its end of the connection, or died."""
-    # The main process decides when to stop: a signal to the whole group must not kill what it is waiting for.
-    for signum in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+    for signum in NOT_THEIRS:
         signal.signal(signum, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, NOT_THEIRS)
     for other in inherited:  # a copy that stays open would hide the main process's death
         other.close()
     torch.set_num_threads(1)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        for made, message in enumerate(_messages(stream, number)):
+        for made, message in enumerate(_messages(stream, number, workers, rooms)):
             if made >= prefetch:
                 connection.recv_bytes()
-            connection.send_bytes(message)
-        while True:  # the last batches' memory is handed over by this process: not to end before they are fetched
-            connection.recv_bytes()
+            connection.send(message)
 
 
-def _messages(stream: Stream, number: int) -> Iterator[bytes]:
-    """Batches ready to be sent, then None; or a Failure. Pickled here, where an error can still be reported."""
+def _messages(stream: Stream, number: int, workers: int, rooms: list[Room]) -> Iterator[tuple | Failure | None]:
+    """Which room holds a batch's pictures, and the rest of the batch as arrays; then None; or a Failure."""
     try:
-        for batch in stream.part(number, shared=True):
-            yield ForkingPickler.dumps(batch)
-        yield ForkingPickler.dumps(None)
+        for made, (reader, samples) in enumerate(stream.part(number, workers)):
+            room = made % len(rooms)
+            batch = reader.batch(samples, rooms[room])
+            yield (
+                room,
+                batch.labels.numpy(),
+                batch.keys,
+                batch.places.numpy(),
+                None if batch.teacher is None else batch.teacher.numpy(),
+                {name: index.numpy() for name, index in batch.drawn.items()},
+            )
+        yield None
     except (DatasetError, OSError) as error:
-        yield ForkingPickler.dumps(Failure(str(error)))
-    except Exception as error:
-        full = isinstance(error, RuntimeError) and "/torch_" in str(error)
-        failure = Failure(SHARED_MEMORY_FULL) if full else Failure(traceback.format_exc(), expected=False)
-        yield ForkingPickler.dumps(failure)
+        yield Failure(str(error))
+    except Exception:
+        yield Failure(traceback.format_exc(), expected=False)
