@@ -7,6 +7,7 @@ what differs, and nothing else.
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -48,8 +49,10 @@ class Group:
 
     @property
     def start(self) -> str | None:
-        """Hash of the weights that training began with; of an untrained network, its own. None: not recorded."""
-        return self.weights if self.trained_on is None else self.settings.get(START)
+        """Hash of the weights that training began with; of a network as it comes, its own. None: not recorded."""
+        if self.trained_on is None:
+            return self.weights or "several"
+        return self.settings[START] or "scratch" if START in self.settings else None
 
 
 def grouped(runs: Sequence[dict]) -> list[Group]:
@@ -150,8 +153,9 @@ def say(key: str, value: Any) -> str:
     words = key.replace("_", " ")
     if key == "protocol":
         return str(value)
-    if key == START:
-        return f"start {str(value)[:HASH]}"
+    words = "start" if key == START else words
+    if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{40,}", value):
+        return f"{words} {value[:HASH]}"
     if isinstance(value, bool):
         return words if value else f"no {words}"
     if value is None:

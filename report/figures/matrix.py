@@ -11,6 +11,7 @@ from report import look, names
 from report.figures.spec import NothingToShow
 
 NUMBERS = 36  #: more rows or columns than this and a cell has no room for its number
+LIMITS = (1, 2, 5, 10, 20, 50)  #: of the colours of differences, in points
 DARK, LIGHT = "#010101", "#fefefe"  #: on cells, which keep their colours in every theme
 
 
@@ -29,7 +30,8 @@ def difference(table: pa.Table) -> Figure:
     cells = {(row["trained_on"], row["distortion"]): row["gain"] for row in rows}
     if not any(trained != tested for trained, tested in cells):
         raise NothingToShow("models tested on other columns than their own are needed")
-    limit = max(abs(value) for value in cells.values()) or 1.0
+    largest = max(abs(value) for value in cells.values())
+    limit = next((step for step in LIMITS if step >= largest), 100)  # the same for figures that are compared
     title = f"{rows[0]['label']} − {rows[0]['baseline_label']} (points)"
     return _heat_map(cells, "PuOr", Normalize(-limit, limit), title, sign="+")
 

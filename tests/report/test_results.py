@@ -4,6 +4,7 @@ import pytest
 from scipy.stats import binomtest
 
 from report import contents
+from report.tables import TABLES
 from shards.dataset import Dataset
 from shards.results import ResultsError, find
 
@@ -75,6 +76,14 @@ def test_a_specialist_counts_at_its_own_column_and_elsewhere_only_in_the_matrix(
     assert ("expert", "clean") not in scores
     assert ("pretrained", "clean") in scores
     assert len(collected.matrix) == 2 * 4 * 4
+
+
+def test_stability_training_counts_at_every_column_as_its_method_says(curves, write_results, tmp_path):
+    scores = dict.fromkeys(("clean", "jpeg-10", "jpeg-75"), 0.5)
+    found = collect(curves, write_results(tmp_path / "r", [("stability", "clean", 0, scores)]))
+    assert found.accuracy["distortion"].to_pylist() == ["clean", "jpeg-75", "jpeg-10"]
+    rows = {row["distortion"]: row for row in TABLES[0](found).records}
+    assert all(rows[name]["mnasnet1_0/stability/accuracy"] == 50 for name in scores)
 
 
 def test_a_column_no_sample_of_which_was_tested_is_blank(curves, write_results, models, tmp_path):
