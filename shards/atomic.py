@@ -10,12 +10,17 @@ from shards.storage import flush
 
 
 def write_atomically(file: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write(path)`` make a file, and rename it to ``file`` when it is complete and on the disk."""
+    """Let ``write(path)`` make a file, and rename it to ``file`` when it is complete and on the disk.
+
+    Raises OSError naming ``file``, of which nothing has changed then.
+    """
     partial = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         write(partial)
         flush(partial)
         os.replace(partial, file)
         flush(file.parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(file)) from error
     finally:
         partial.unlink(missing_ok=True)

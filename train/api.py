@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ import torch
 from shards import results
 from shards.dataset import Dataset
 from train.engine import job, loop
+from train.engine.checks import require_results_file
 from train.engine.distributed import World, world
 from train.engine.evaluate import Candidate, evaluate, show
 from train.engine.run import RunFolder
@@ -22,32 +24,44 @@ from train.settings import Settings
 
 
 def run_training(settings: Settings) -> None:
-    """Train, write the run folder, and evaluate the best weights at the end."""
+    """Train, write the run folder, and evaluate the best weights at the end.
+
+    Everything is checked before anything is touched. Raises SystemExit when a signal asked the run to stop.
+    """
     folder = RunFolder(settings.out)
-    with world(settings.device) as here:
-        _precision(settings.tf32)
-        resumed = folder.open(settings.resume)
-        prepared = job.prepare(settings, here)
+    resume = folder.look(settings.resume, settings.wandb)
+    try:
+        with world(settings.device) as here:
+            _precision(settings.tf32)
+            prepared = job.prepare(settings, here)
+            training = loop.Training(prepared, folder, here)
+            if resume:
+                training.restore()
+            with folder.held() if here.first else nullcontext():
+                _run(training, folder, here)
+    except Stopped as stop:
         if here.first:
-            for note in prepared.notes:
-                click.echo(f"note: {note}", err=True)
-            folder.describe({**settings.plain(), **prepared.identity, "epochs": prepared.epochs},
-                            here.device, here.size)  # fmt: skip
-        try:
-            loop.train(prepared, folder, here, resumed)
-        except Stopped as stop:
-            if here.first:
-                folder.close(finished=False)
-                click.echo(str(stop), err=True)
-            sys.exit(stop.exit_status)
-        here.wait()
-        data = Dataset(settings.val)
-        if names := job.tested_columns(settings, data):
-            best = Candidate.of_file(str(folder.path / "best.safetensors"), data, settings.arch)
-            out = folder.path / results.FILE
-            _evaluate(data, names, [best], out, here, settings.workers, settings.cache)
-        if here.first:
-            folder.close(finished=True)
+            click.echo(str(stop), err=True)
+        sys.exit(stop.exit_status)
+
+
+def _run(training: loop.Training, folder: RunFolder, here: World) -> None:
+    prepared, settings = training.job, training.job.settings
+    if here.first:
+        for note in prepared.notes:
+            click.echo(f"note: {note}", err=True)
+        config = {**settings.plain(), **prepared.identity, "epochs": prepared.epochs}
+        folder.describe(config, here.device, here.size)
+        folder.start_logging(settings.wandb, settings.plain(), training.state.history)
+    training.run()
+    here.wait()
+    data = Dataset(settings.val)
+    if names := job.tested_columns(settings, data):
+        best = Candidate.of_file(str(folder.path / "best.safetensors"), data, settings.arch)
+        out = folder.path / results.FILE
+        _evaluate(data, names, [best], out, here, settings.workers, settings.cache)
+    if here.first:
+        folder.finish()
 
 
 def run_evaluation(
@@ -55,6 +69,7 @@ def run_evaluation(
     batch: int, present_classes: bool, workers: int, cache: str | None, device: str,
 ) -> None:  # fmt: skip
     """Measure checkpoints and, with ``weights``, a network as it comes; write ``out``."""
+    require_results_file(Path(out))
     with world(device) as here:
         _precision(tf32=False)
         data = Dataset(val)

@@ -50,6 +50,8 @@ class MethodCommand(click.Command):
         )  # fmt: skip
 
     def _train(self, **values: Any) -> None:
+        if values["quirks"] is not None and values["protocol"] == "refcode":
+            raise click.UsageError("--quirks lists exactly the quirks to use, --protocol refcode is all: give one")
         from train.api import run_training
 
         own, recipe = (_take(self.parts[part], values) for part in ("Method", "Recipe"))

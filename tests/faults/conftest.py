@@ -1,11 +1,16 @@
-"""The attacks use the datasets and networks of tests/train as well."""
+"""Small inputs for attacks on whole commands."""
 
-import importlib.util
-from pathlib import Path
+import pytest
 
-_spec = importlib.util.spec_from_file_location(
-    "train_conftest", Path(__file__).parents[1] / "train" / "conftest.py"
-)
-_train = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_train)
-globals().update({name: value for name, value in vars(_train).items() if not name.startswith("_")})
+
+@pytest.fixture(scope="session")
+def two_sets(tree, tmp_path_factory, run):
+    """Training and validation: 24 samples of two classes in two orders, 64x64. Read only."""
+    roots = [tmp_path_factory.mktemp("two-sets") / name for name in ("train", "val")]
+    for seed, root in enumerate(roots):
+        made = run(
+            "distort", "run", tree, root, "--distortions", "jpeg-10", "--crop", "center:64", "--seed", seed,
+            "--shard-size", 12, "--workers", 1,
+        )  # fmt: skip
+        assert made.returncode == 0, made.stderr
+    return roots

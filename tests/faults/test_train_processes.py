@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("torch")
-
 from shards.dataset import Dataset
 from train.feed import slices
 from train.feed.data import Source, Stream
@@ -22,14 +20,9 @@ TRAIN = Path(sys.executable).parent / "train"
 SECONDS = 20  #: more than an end may take even on a busy machine, less than any wait of PyTorch's
 
 
-@pytest.fixture(scope="module")
-def data(tree, tmp_path_factory, run):
-    """Two orders of 24 samples of two classes."""
-    roots = [tmp_path_factory.mktemp("small") / str(seed) for seed in range(2)]
-    for seed, root in enumerate(roots):
-        made = run("distort", "run", tree, root, "--distortions", "jpeg-10", "--crop", "center:64", "--seed", seed)
-        assert made.returncode == 0, made.stderr
-    return roots
+@pytest.fixture
+def data(two_sets):
+    return two_sets
 
 
 def stream(data):

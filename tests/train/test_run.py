@@ -247,11 +247,11 @@ def test_a_new_head_is_for_other_classes(cli, training, make_tiles, make_set, tm
     (source / "cat" / "cat7_0.png").rename(source / "cat" / "x.png")
     (source / "dog").mkdir()
     (source / "cat" / "x.png").rename(source / "dog" / "x.png")
-    root = make_set(source, tmp_path / "four")
+    root, other = (make_set(source, tmp_path / str(seed), "--seed", seed) for seed in (0, 1))
     options = ("--select-on", "validation")
-    refused = cli(*training("finetune", *options, train=root, val=root))
+    refused = cli(*training("finetune", *options, train=root, val=other))
     assert "3 classes, the dataset has 4; 'train finetune --new-head'" in refused.output
-    done = cli(*training("finetune", *options, "--new-head", train=root, val=root))
+    done = cli(*training("finetune", *options, "--new-head", train=root, val=other))
     assert done.exit_code == 0, done.output
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
+import zlib
 from pathlib import Path
 
 import torch
@@ -19,19 +21,36 @@ class CheckpointError(ValueError):
 
 
 def save(file: Path, contents: dict) -> None:
-    """Tensors and plain values only: ``load`` accepts nothing else."""
-    write_atomically(file, lambda path: torch.save({"schema": SCHEMA, **contents}, path))
+    """Tensors and plain values only: ``load`` accepts nothing else. Raises OSError when the disk is full."""
+
+    def write(path: Path) -> None:
+        try:
+            with path.open("wb") as stream:
+                torch.save({"schema": SCHEMA, **contents}, stream)
+        except RuntimeError as error:  # PyTorch's own words on top of what the file system said
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
+
+    write_atomically(file, write)
 
 
 def load(file: Path) -> dict:
-    """Raises CheckpointError when the file is damaged, of another schema, or would run code."""
+    """Raises CheckpointError when the file is damaged, of another schema, or would run code.
+
+    Every byte that matters is checked: the file is a zip, with a CRC-32 of each tensor, which PyTorch ignores.
+    """
     if not file.is_file():
         raise CheckpointError(f"no checkpoint at {file}")
     try:
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()
+        if damaged:
+            raise CheckpointError(f"{file} is damaged: the checksum of {damaged} is another")
         contents = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise CheckpointError(f"{file} is refused: it holds Python objects, loading it could run code") from None
-    except (RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
+    except CheckpointError:
+        raise
+    except (RuntimeError, EOFError, ValueError, OSError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise CheckpointError(f"{file} is damaged: {first_line(error)}") from None
     if not isinstance(contents, dict) or contents.get("schema") != SCHEMA:
         raise CheckpointError(f"{file} is not a checkpoint of schema {SCHEMA}")

@@ -2,16 +2,53 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
+from pathlib import Path
 
 import click
 
 from shards.errors import DatasetError
+from shards.plan import FILE as PLAN
 from train.engine.distributed import World
 from train.feed import slices
 from train.feed.reading import Survey
 from train.networks.weights import classes_sha256
 from train.settings import Settings
+
+
+def require_output(out: Path) -> None:
+    """Raises ValueError when ``out`` cannot be written, or is in the folder of a dataset, which stays as it is."""
+    folders = [out.absolute(), *out.absolute().parents]
+    there = next(folder for folder in folders if folder.exists() and folder != out.absolute())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"--out {out} cannot be written: {there} is no folder, or read-only")
+    for folder in folders:
+        if (folder / PLAN).is_file():
+            raise ValueError(f"--out {out} would write into the dataset {folder}: choose a place outside of it")
+
+
+def require_results_file(out: Path) -> None:
+    """Raises ValueError unless ``out`` is new, or a results file that may be replaced."""
+    require_output(out)
+    try:
+        there = json.loads(out.read_text())
+    except FileNotFoundError:
+        return
+    except ValueError:
+        there = None
+    if not (isinstance(there, dict) and {"schema", "results"} <= there.keys()):
+        raise ValueError(f"--out {out} exists and is no results file: it is not overwritten; choose another name")
+
+
+def require_other_pictures(train: Survey, val: Survey) -> None:
+    """Raises DatasetError when training and validation are the same dataset."""
+    if train.plan == val.plan:
+        raise DatasetError(
+            f"TRAIN {train.url} and --val {val.url} are the same dataset: accuracy on pictures that were trained "
+            "on says nothing; distort a validation set"
+        )
 
 
 def require_same_classes(train: Survey, val: Survey) -> None:

@@ -11,6 +11,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
+from train.engine.signals import Stopped
 from train.networks.weights import first_line
 
 ARRIVAL = timedelta(minutes=5)  #: for ranks to start: PyTorch is imported from a slow disk, by all at once
@@ -92,6 +93,9 @@ def world(device: str = "auto") -> Iterator[World]:
         backend = "cpu:gloo,cuda:nccl" if where.type == "cuda" else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=count)
         yield World(rank, count, where)
+    except Stopped:  # all ranks do, after the same step
+        dist.destroy_process_group()
+        raise
     except (dist.DistError, RuntimeError) as error:
         if not isinstance(error, dist.DistError) and "gloo" not in str(error):
             raise

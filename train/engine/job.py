@@ -94,8 +94,13 @@ def prepare(settings: Settings, world: World) -> Job:
     train, val = Dataset(settings.train), Dataset(settings.val)
     found, found_val = (survey(dataset, reads.columns) for dataset in (train, val))
     checks.require_same_classes(found, found_val)
+    checks.require_other_pictures(found, found_val)
     tested_columns(settings, val)
     recipe, notes = _recipe(settings, method)
+    if settings.select_on == "validation" and settings.holdout != Settings.holdout:
+        notes.append("--holdout has no effect with --select-on validation: nothing is kept away from training")
+    if settings.cache and train.storage.local and val.storage.local:
+        notes.append("--cache has no effect: both datasets are on local disks")
     pools = _pools(settings, found, found_val)
     checks.require_sizes(settings, world, recipe.batch, *pools)
     notes += _reading_notes(settings, found, slices.size(pools[1]), train)

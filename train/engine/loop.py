@@ -258,14 +258,3 @@ def report(row: dict, epochs: int, best: bool) -> None:
     terms = ", ".join(f"{name} {value:.4f}" for name, value in measured.items())
     rate = f", {row['images_per_s']} images/s, waiting {row['waiting']:.0%}" if "images_per_s" in row else ""
     print(f"epoch {row['epoch']}/{epochs}: lr {row['lr']:.3g}, {terms}{rate}{' *' if best else ''}", flush=True)
-
-
-def train(job: Job, folder: RunFolder, world: World, resumed: bool) -> Training:
-    """The whole training. The folder is open."""
-    training = Training(job, folder, world)
-    if resumed:
-        training.restore()
-    if world.first:
-        folder.start_logging(job.settings.wandb, job.settings.plain(), training.state.history)
-    training.run()
-    return training

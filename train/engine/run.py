@@ -7,40 +7,85 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import os
 import platform
+import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
 from shards.atomic import write_atomically
 from train.engine.checkpoint import LAST
+from train.engine.checks import require_output
 from train.networks.weights import save_weights
 
 LIBRARIES = ("codecproof", "torch", "torchvision", "timm", "numpy", "pyarrow", "imagecodecs", "safetensors")
 FINISHED = "finished"
+LOCK = ".lock"
 
 
 class RunFolder:
-    """Written by rank 0 only."""
+    """Looked at by all ranks, written by rank 0 only, and only while it is ``held``."""
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
         self.last = self.path / LAST
         self._board = self._wandb = None
+        self._seen = self._stamp()
 
-    def open(self, resume: bool) -> bool:
-        """Make the folder; returns whether to continue its checkpoint. Raises ValueError when it is in use."""
-        if self.last.exists():
-            if not resume:
-                raise ValueError(f"{self.path} holds a run; --resume continues it, or choose another --out")
-            (self.path / FINISHED).unlink(missing_ok=True)
-            return True
+    def look(self, resume: bool, wandb: bool = False) -> bool:
+        """Whether to continue a checkpoint. Touches nothing; raises ValueError when a run cannot go here."""
+        require_output(self.path)
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(f"{self.path} is a file; --out names the folder of a run")
+        if self._seen and not resume:
+            raise ValueError(f"{self.path} holds a run; --resume continues it, or choose another --out")
+        if wandb and find_spec("wandb") is None:
+            raise ValueError("--wandb needs its client: pip install wandb")
+        return self._seen is not None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the folder and keep other trainings out while the block runs. Raises ValueError when one is in."""
         self.path.mkdir(parents=True, exist_ok=True)
-        return False
+        with (self.path / LOCK).open("a+") as lock:
+            try:
+                # This kind of lock works between machines that share NFS, and data workers do not inherit it.
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                lock.seek(0)
+                who = lock.read().strip() or "another process"
+                raise ValueError(
+                    f"{self.path} is in use by another training ({who}): wait for its end, or choose another --out"
+                ) from None
+            except OSError as error:
+                print(f"note: {self.path}: no lock against a second training ({error.strerror})", file=sys.stderr)
+            if self._stamp() != self._seen:
+                raise ValueError(f"{self.path}: another training wrote a checkpoint just now; start again")
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            lock.flush()
+            (self.path / FINISHED).unlink(missing_ok=True)
+            try:
+                yield
+            finally:
+                if self._board:
+                    with suppress(OSError):  # a full disk: there are better messages on their way
+                        self._board.close()
+
+    def _stamp(self) -> tuple[int, int] | None:
+        """Identifies the checkpoint that is there; None without one."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            found = self.last.stat()
+            return found.st_ino, found.st_mtime_ns
+        return None
 
     def write_json(self, name: str, contents: dict) -> None:
         text = json.dumps(contents, indent=2, ensure_ascii=False) + "\n"
@@ -52,16 +97,14 @@ class RunFolder:
         self.write_json("environment.json", environment(device, world))
 
     def start_logging(self, wandb: bool, config: dict, history: list[dict]) -> None:
-        """Open the sinks. Raises ValueError when W&B is asked for and not installed."""
+        """Open the sinks."""
         from torch.utils.tensorboard import SummaryWriter
 
         step = history[-1]["epoch"] + 1 if history else 0
         self._board = SummaryWriter(self.path / "tensorboard", purge_step=step or None)
         if wandb:
-            try:
-                import wandb as client
-            except ImportError:
-                raise ValueError("--wandb needs its client: pip install wandb") from None
+            import wandb as client
+
             self._wandb = client.init(dir=self.path, config=config, resume="allow", id=self._wandb_id())
 
     def _wandb_id(self) -> str:
@@ -93,13 +136,11 @@ class RunFolder:
     def save_weights(self, name: str, net: torch.nn.Module, meta: dict) -> None:
         write_atomically(self.path / name, lambda path: save_weights(net, path, meta))
 
-    def close(self, finished: bool) -> None:
-        if self._board:
-            self._board.close()
+    def finish(self) -> None:
+        """Say that the run has come to its end."""
         if self._wandb:
             self._wandb.finish()
-        if finished:
-            (self.path / FINISHED).touch()
+        (self.path / FINISHED).touch()
 
 
 def environment(device: torch.device, world: int) -> dict:
