@@ -302,12 +302,12 @@ def test_a_fresh_last_layer_is_fresh_even_for_as_many_classes_and_follows_the_se
 ):
     source = make_tiles(tmp_path / "source", 20, 7)
     (source / "cat").rename(source / "tiger")
-    other = make_set(source, tmp_path / "other")
-    refused = cli(*training("finetune", train=other, val=other))
+    other, val = (make_set(source, tmp_path / f"other-{seed}", "--seed", seed) for seed in (0, 1))
+    refused = cli(*training("finetune", train=other, val=val))
     assert "was trained on other classes" in refused.output
     for out, seed in (("a", 0), ("b", 0), ("c", 1)):
         done = cli(
-            *training("finetune", "--new-head", "--seed", seed, "--lr", 1e-9, out=out, train=other, val=other)
+            *training("finetune", "--new-head", "--seed", seed, "--lr", 1e-9, out=out, train=other, val=val)
         )
         assert done.exit_code == 0, done.output
     a, b, c = (state_of(tmp_path / name / "last.safetensors")["fc.weight"] for name in "abc")
