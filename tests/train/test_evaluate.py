@@ -55,11 +55,16 @@ def test_the_answers_per_sample_lie_beside_the_results(results, read_json, val_s
     for k, result in enumerate(read_json(out)["results"]):
         assert result["samples"] == f"results.{k}.parquet"
         table = pq.read_table(out.with_name(result["samples"]))
-        assert table.column_names == ["key", "label", *COLUMNS]
+        parts = [f"{name}{part}" for name in COLUMNS for part in ("", "/predicted", "/confidence")]
+        assert table.column_names == ["key", "label", *parts]
         assert table["key"].to_pylist() == [key for key, *_ in Dataset(val_set).read("clean")]
         for name in COLUMNS:
             expected = expected_right(val_set, weights, name)
             assert table[name].to_pylist() == [expected[key][0] for key in table["key"].to_pylist()]
+            predicted, right = (np.array(table[column]) for column in (f"{name}/predicted", name))
+            assert np.array_equal(predicted == np.array(table["label"]), right)
+            confidence = np.array(table[f"{name}/confidence"])
+            assert ((confidence > 1 / 3) & (confidence <= 1)).all()
 
 
 def test_the_results_name_dataset_and_models(results, read_json, val_set, weights):

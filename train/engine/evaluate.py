@@ -79,6 +79,8 @@ class Answers:
     labels: np.ndarray  #: int64 (n,)
     loss: np.ndarray  #: float32 (models, columns, n): cross-entropy
     rank: np.ndarray  #: int64 (models, columns, n): how many classes scored above the right one
+    predicted: np.ndarray  #: int64 (models, columns, n): the class that scored highest
+    confidence: np.ndarray  #: float32 (models, columns, n): its probability
 
 
 def evaluate(
@@ -109,9 +111,18 @@ def evaluate(
         if candidate.foreign:
             best = max(score["top1"] for score in by_column.values())
             warn_of_chance(candidate.foreign, best, found.samples, len(found.classes))
-        right = {name: pa.array(top1[c]) for c, name in enumerate(columns)}
-        samples.append(pa.table({"key": answers.keys, "label": answers.labels, **right}))
+        samples.append(_samples(answers, k, columns))
     return described, results, samples
+
+
+def _samples(answers: Answers, model: int, columns: Sequence[str]) -> pa.Table:
+    """The answers of one model picture by picture, as docs/format.md has them."""
+    table = {"key": pa.array(answers.keys), "label": pa.array(answers.labels)}
+    for c, name in enumerate(columns):
+        table[name] = pa.array(answers.rank[model, c] < 1)
+        table[f"{name}/predicted"] = pa.array(answers.predicted[model, c].astype(np.int32))
+        table[f"{name}/confidence"] = pa.array(answers.confidence[model, c])
+    return pa.table(table)
 
 
 def _absent(dataset: Dataset, column: str) -> list[int]:
@@ -124,7 +135,7 @@ def _absent(dataset: Dataset, column: str) -> list[int]:
 
 @torch.no_grad()
 def _answers(stream, candidates, columns, world: World, workers: int, total: int, absent) -> list[tuple]:
-    """Per batch of this rank: keys, labels, places, losses and ranks."""
+    """Per batch of this rank: keys, labels, places, losses, ranks, predicted classes and their probabilities."""
     nets = [candidate.network.to(world.device).eval() for candidate in candidates]
     found = []
     bar = Progress("evaluate", total, quiet=not world.first)
@@ -140,7 +151,9 @@ def _answers(stream, candidates, columns, world: World, workers: int, total: int
             own = logits.gather(3, labels[..., None])
             # Ties count against the model: a network that says the same of everything is right by no sample.
             rank = (logits >= own).sum(3) - 1
-            found.append((batch.keys, batch.labels, batch.places, loss.cpu(), rank.cpu()))
+            confidence, predicted = logits.softmax(3).max(3)
+            values = (values.cpu() for values in (loss, rank, predicted, confidence))
+            found.append((batch.keys, batch.labels, batch.places, *values))
             bar.update(world.size * len(batch.keys), feed.seconds)
             if bar.due:
                 bar.show({})
@@ -152,8 +165,8 @@ def _collect(parts: list[tuple], found: Survey, world: World) -> Answers | None:
     """All ranks' answers in the dataset's order. Raises RuntimeError unless every sample is there once."""
     keys = [key for part in parts for key in part[0]]
     labels, places = (torch.cat([part[i] for part in parts]).numpy() for i in (1, 2))
-    loss, rank = (torch.cat([part[i] for part in parts], 2).numpy() for i in (3, 4))
-    gathered = world.gather((keys, labels, places, loss, rank))
+    values = [torch.cat([part[i] for part in parts], 2).numpy() for i in range(3, 7)]
+    gathered = world.gather((keys, labels, places, *values))
     if not gathered:
         return None
     keys = [key for part in gathered for key in part[0]]
@@ -162,16 +175,16 @@ def _collect(parts: list[tuple], found: Survey, world: World) -> Answers | None:
     order = np.lexsort((places[:, 1], places[:, 0]))
     if not np.array_equal(places[order], np.array(expected)):
         raise RuntimeError(f"{len(places)} answers for {len(expected)} samples of {found.url}: not each once")
-    if not np.isfinite(loss := np.concatenate([part[3] for part in gathered], 2)).all():
-        model, column, i = np.argwhere(~np.isfinite(loss))[0]
+    values = [np.concatenate([part[i] for part in gathered], 2) for i in range(3, 7)]
+    if not np.isfinite(values[0]).all():
+        model, column, i = np.argwhere(~np.isfinite(values[0]))[0]
         raise ValueError(
             f"network {model} has no finite answer for key '{keys[i]}' in column {column}: are its weights sound?"
         )
     return Answers(
         [keys[i] for i in order],
         np.concatenate([part[1] for part in gathered])[order],
-        loss[:, :, order],
-        np.concatenate([part[4] for part in gathered], 2)[:, :, order],
+        *(part[:, :, order] for part in values),
     )
 
 
