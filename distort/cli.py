@@ -14,7 +14,20 @@ import click
 import pyarrow as pa
 from PIL import Image
 
-from distort import classes, codecs, columns, crops, estimate, job, pictures, preflight, retry, sheet, sources
+from distort import (
+    classes,
+    codecs,
+    columns,
+    crops,
+    engines,
+    estimate,
+    job,
+    pictures,
+    preflight,
+    retry,
+    sheet,
+    sources,
+)
 from distort import slurm as scripts
 from distort import status as looking
 from distort.codecs import Codec
@@ -107,8 +120,8 @@ def add(**options):
 
 def _refuse_useless(options: dict) -> None:
     """An option that would have no effect is a mistake."""
-    if options["address"] and options["engine"] == "local":
-        raise click.UsageError("--address is that of a Ray cluster: give --engine ray too")
+    if options["address"] and not engines.load(options["engine"]).addressed:
+        raise click.UsageError(f"--engine {options['engine']} takes no --address: give --engine ray too")
 
 
 def _plan_run(options: dict) -> tuple[Dataset, list[Distortion], str]:
@@ -192,16 +205,6 @@ def _stoppable() -> Iterator[None]:
         sys.exit(128 + stop.signum)
 
 
-def _engine(engine: str, workers: int | None, address: str | None) -> job.Engine:
-    if engine == "ray":
-        from distort.engines.ray import map_unordered
-
-        return functools.partial(map_unordered, workers=workers, address=address)
-    from distort.engines.local import map_unordered
-
-    return functools.partial(map_unordered, workers=workers or _cores())
-
-
 def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
@@ -225,11 +228,11 @@ def _execute(dataset: Dataset, distortions, source_root, options: dict, max_bad:
     k, n = options["part"]
     if k > dataset.plan.shards:
         click.echo(f"--part {k}/{n} has no shards: {dataset.storage.url} has {dataset.plan.shards}", err=True)
-    start = _engine(options["engine"], options["workers"], options["address"])
+    where = job.Where(options["engine"], options["workers"], options["address"])
     if source_root and options["engine"] == "local":
         _say_what_it_takes(dataset, distortions, source_root, options)
     summary = job.execute(
-        dataset, distortions, source_root, start, options["part"], options["any_version"], max_bad
+        dataset, distortions, source_root, where, options["part"], options["any_version"], max_bad
     )
     names = ", ".join([columns.CLEAN, *(d.name for d in distortions)])
     click.echo(

@@ -13,6 +13,7 @@ import numpy as np
 from distort import codecs, grammar
 from distort.codecs import Codec, Step
 from distort.codecs.lossless import Lossless
+from distort.stages import Stages
 
 #: Table I of Marie et al. 2022: three codecs at three qualities.
 PRESETS = {
@@ -65,16 +66,20 @@ class Distortion:
             if isinstance(step, Codec):
                 step.check_size(width, height)
 
-    def apply(self, rgb: np.ndarray, store: Lossless, rng: np.random.Generator) -> Distorted:
+    def apply(
+        self, rgb: np.ndarray, store: Lossless, rng: np.random.Generator, stages: Stages | None = None
+    ) -> Distorted:
         """Distort a uint8 (height, width, 3) picture; ``store`` keeps what has no bitstream of its own.
 
-        Raises what ``roundtrip`` does.
+        ``stages`` adds up how long every step takes. Raises what ``roundtrip`` does.
         """
-        made = self.roundtrip(rgb, rng)
+        made = self.roundtrip(rgb, rng, stages)
         stored = store.encode(made.rgb) if made.bitstream is None else made.bitstream
         return Distorted(stored, made.rgb, made.bytes)
 
-    def roundtrip(self, rgb: np.ndarray, rng: np.random.Generator | None = None) -> RoundTrip:
+    def roundtrip(
+        self, rgb: np.ndarray, rng: np.random.Generator | None = None, stages: Stages | None = None
+    ) -> RoundTrip:
         """Distort one uint8 (height, width, 3) picture, without a dataset around it.
 
         ``rng`` draws the noise; without one every call draws anew.
@@ -86,16 +91,20 @@ class Distortion:
         if rng is None:
             rng = np.random.default_rng()
         rate = stream = None
+        stages = Stages() if stages is None else stages
         for step in self.steps:
             try:
                 if isinstance(step, Codec):
                     step.check_size(rgb.shape[1], rgb.shape[0])
-                    stream = step.encode(rgb)
-                    rgb = step.own_decoder.decode(stream)
+                    with stages.time(f"{step.name} encode"):
+                        stream = step.encode(rgb)
+                    with stages.time(f"{step.name} decode"):
+                        rgb = step.own_decoder.decode(stream)
                     rate = len(stream)
                 else:
                     stream = None
-                    rgb = step.apply(rgb, rng)
+                    with stages.time(step.name):
+                        rgb = step.apply(rgb, rng)
             except (ValueError, RuntimeError, OSError):
                 raise
             except Exception as error:  # a codec of another package may raise anything

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-import functools
 import signal
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from distort import sources
+from distort import engines, sources
 from distort.columns import CLEAN
 from distort.distortion import Distortion
-from distort.engines import Done, Failed, Function, Progress, Refused
+from distort.engines.base import Done, Failed, Progress, Refused, run
+from distort.places import place
 from distort.progress import ShardProgress
-from distort.shard import Job, run_shard
+from distort.shard import Job, ShardMaker
+from distort.stages import Stages
+from distort.units import CHUNK, REMOTE_CHUNK, Pictures, Shards
 from shards.dataset import Dataset
 from shards.errors import DatasetError
 from shards.plan import FILE, MANIFEST, Plan, check_manifest, open_manifest
 from shards.storage import PARTIAL, Storage
 
-#: An engine's ``map_unordered`` with its own settings filled in.
-Engine = Callable[[Function, list[int]], Iterator[Progress | Done | Failed | Refused]]
+
+@dataclass(frozen=True)
+class Where:
+    """On which engine shards are made, and by how many workers."""
+
+    engine: str = "local"
+    workers: int | None = None  #: None: as many as the engine thinks right
+    address: str | None = None  #: of a cluster
 
 
 class Stopped(BaseException):
@@ -42,6 +51,9 @@ class Summary:
     pictures: int = 0  #: of all shards of this part
     bad: int = 0  #: pictures of this part in errors/
     failed: dict[int, str] = field(default_factory=dict)
+    stages: Stages = field(default_factory=Stages)  #: seconds of workers
+    workers: int = 0
+    seconds: float = 0.0  #: of making, start of the workers included
 
     @property
     def bad_fraction(self) -> float:
@@ -115,7 +127,7 @@ def execute(
     dataset: Dataset,
     distortions: list[Distortion],
     source_root: str | None,
-    start: Engine,
+    where: Where,
     part: tuple[int, int] = (1, 1),
     any_version: bool = False,
     max_bad: float = 1.0,
@@ -125,8 +137,24 @@ def execute(
     mine = range(part[0] - 1, dataset.plan.shards, part[1])
     todo = unfinished(dataset, [d.name for d in distortions], mine, only_add=source_root is None)
     summary = Summary(skipped=len(mine) - len(todo), pictures=_pictures(dataset.plan, mine))
+    if todo:
+        _run(dataset, job, todo, where, summary)
+    summary.bad = sum(dataset.bad_pictures(shard) for shard in dataset.shards_with_errors() & set(mine))
+    return summary
+
+
+def _run(dataset: Dataset, job: Job, todo: list[int], where: Where, summary: Summary) -> None:
+    start = time.monotonic()
+    engine = engines.load(where.engine)(ShardMaker(job), where.workers, where.address)
+    if engine.splits:
+        remote = job.source_root is not None and place(job.source_root).remote
+        chunk = REMOTE_CHUNK if remote else CHUNK
+        work = Pictures(dataset, todo, engine.room(), job.max_bad, chunk)
+    else:
+        work = Shards(todo)
+    summary.workers = engine.room()
+    events = run(engine, work)
     progress = ShardProgress(len(todo), _pictures(dataset.plan, todo))
-    events = start(functools.partial(run_shard, job), todo)
     try:
         for event in events:
             match event:
@@ -147,8 +175,7 @@ def execute(
         events.close()  # ends all work
         dataset.storage.sweep()
         progress.close()
-    summary.bad = sum(dataset.bad_pictures(shard) for shard in dataset.shards_with_errors() & set(mine))
-    return summary
+        summary.stages, summary.seconds = work.stages, time.monotonic() - start
 
 
 def _pictures(plan: Plan, shards) -> int:

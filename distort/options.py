@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import click
 
-from distort import crops
+from distort import crops, engines
 from distort.distortion import parse_list
 
 
@@ -55,10 +55,10 @@ WORKERS = click.option(
 )
 ENGINE = click.option(
     "--engine",
-    type=click.Choice(["local", "ray"]),
+    type=Checked("name", engines.load),
     default="local",
     show_default=True,
-    help="Where shards are made: processes of this machine, or tasks of a Ray cluster.",
+    help="Where shards are made: local processes, tasks of a ray cluster, or an engine of another package.",
 )
 ADDRESS = click.option(
     "--address", help="HOST:PORT of the Ray cluster.  [default: $RAY_ADDRESS, or the one this machine belongs to]"

@@ -66,7 +66,7 @@ def _order(keys: pa.Array, seed: int) -> np.ndarray:
     return order
 
 
-def _values(array: pa.Array) -> Iterator[str]:
+def _values(array: pa.Array | pa.ChunkedArray) -> Iterator[str]:
     """The strings of an array, few of them Python objects at a time."""
     for start in range(0, len(array), BATCH):
         yield from array.slice(start, BATCH).to_pylist()
@@ -85,26 +85,30 @@ def make_keys(sources: pa.ChunkedArray) -> pa.Array:
     Where two sources would share a key, each gets eight hex digits of its name's sha256 added. Raises SourceError
     when a source is there twice.
     """
-    whole = sources.cast(pa.large_string()).combine_chunks()
-    keys = pa.chunked_array(
-        [_stems(whole.slice(start, BATCH)) for start in range(0, len(whole), BATCH)], pa.large_string()
-    ).combine_chunks()
+    keys = pa.chunked_array([_stems(chunk) for chunk in sources.chunks], pa.large_string()).combine_chunks()
     again = _repeated(keys)
     if pc.any(again).as_py():
-        pairs = zip(_values(keys.filter(again)), _values(whole.filter(again)), strict=True)
+        pairs = zip(_values(keys.filter(again)), _values(sources.filter(again)), strict=True)
         keys = _replace(keys, again, (f"{stem}-{_digest(source)}" for stem, source in pairs))
         again = _repeated(keys)
     if pc.any(again).as_py():
         key = keys.filter(again)[0].as_py()
-        first, second, *_ = whole.filter(pc.equal(keys, key)).to_pylist()
+        first, second, *_ = sources.filter(pc.equal(keys, key)).to_pylist()
         raise SourceError(f"{first} and {second} would have the same key '{key}'; list every picture once")
     return keys
 
 
 def _repeated(keys: pa.Array) -> pa.Array:
-    """Whether each key is there more than once."""
-    indices = keys.dictionary_encode().indices.to_numpy()
-    return pa.array(np.bincount(indices)[indices] > 1) if len(keys) else pa.array([], pa.bool_())
+    """Whether each key is there more than once. Keys of equal hashes only are compared."""
+    hashes = np.fromiter(map(hash, _values(keys)), np.int64, len(keys))
+    order = np.argsort(hashes)
+    same = hashes[order[1:]] == hashes[order[:-1]]
+    again = np.zeros(len(keys), bool)
+    again[order[1:][same]] = again[order[:-1][same]] = True
+    if again.any():
+        indices = keys.filter(pa.array(again)).dictionary_encode().indices.to_numpy()
+        again[again] = np.bincount(indices)[indices] > 1
+    return pa.array(again)
 
 
 def _replace(array: pa.Array, mask: pa.Array, values: Iterable[str]) -> pa.Array:

@@ -16,6 +16,7 @@ from shards.plan import Plan
 
 SAMPLE = 24  #: pictures that are tried
 NEARLY_ALL = 0.9  #: a larger share of unreadable pictures stops a run, unless --max-bad allows it
+HOPELESS = 100  #: bad pictures of a shard after which a run may be given up
 NO_LABELS = (
     "no labels: training and evaluation need them. Give them with --labels FILE (ImageNet's ground truth, "
     "Kaggle's LOC_val_solution.csv, or 'name,label' lines), or put the pictures into one folder per class"
@@ -80,3 +81,14 @@ def _fault(plan: Plan, row: dict, data: bytes | BadPicture) -> str | None:
     except BadPicture as error:
         return str(error)
     return None
+
+
+def hopeless(shard: int, done: int, errors: list[dict], max_bad: float) -> str | None:
+    """Why a run should end: nearly all of the ``done`` pictures of a shard are bad, so the source is."""
+    if len(errors) < HOPELESS or len(errors) <= done * max(NEARLY_ALL, max_bad):
+        return None
+    reason, count = Counter(error["reason"] for error in errors).most_common(1)[0]
+    return (
+        f"{len(errors)} of the first {done} pictures of shard {shard:06d} cannot be read, {count} of them: "
+        f"{reason}. The shard was not written; mend the source, or give --max-bad 1 to go on all the same"
+    )

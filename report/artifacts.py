@@ -41,7 +41,7 @@ def artifact_sheet(dataset: Dataset, key: str) -> tuple[Image.Image, str]:
         panels.append(sheet.Panel(name, centre(rgb), rows[name]["bytes"], psnr, rows[name]["ssim"]))
     remarks = [f"Key {key}."]
     if cut:
-        remarks.append(f"The centre {SIDE} pixels, unscaled; the numbers are those of the whole picture.")
+        remarks.append(f"The centre {SIDE} pixels; the numbers are those of the whole picture.")
     if foreign:
         remarks.append(f"No codec here decodes {', '.join(foreign)}.")
     if len(chosen) < len(rows):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,28 +20,42 @@ from report import artifacts, look, names, page
 from report.contents import Contents
 from report.figures import FIGURES, NothingToShow, Spec
 from report.tables import TABLES
+from report.tables.table import cell
 
 DPI = 200
 #: Why a table of ``Contents`` may be empty.
 NEEDS = {
     "measured": "no dataset was given",
     "accuracy": "no results were given; --results adds them",
-    "gains": "no expert or other model trained for a column was given; --results adds them",
+    "own_gains": "no expert or other model trained for a column was given; --results adds them",
     "matrix": "no model trained on a column of the dataset was given; --results adds them",
 }
 FILES = "report.json"  #: what a report consists of, so that the next one removes what it no longer has
 
 
+def require_free(out: Path) -> None:
+    """Raises ValueError unless ``out`` is new, empty of what a report writes, or holds an earlier report."""
+    for folder in (out, *out.absolute().parents):
+        if (folder / "dataset.json").exists():
+            raise ValueError(f"{out} is a dataset, or lies in one ({folder}): choose another --out")
+    foreign = [name for name in ("index.html", "tables", "figures") if (out / name).exists()]
+    if foreign and not (out / FILES).is_file():
+        raise ValueError(f"{out / foreign[0]} is there and no report wrote it: choose another --out")
+
+
 def build(contents: Contents, out: Path, title: str, key: str | None = None) -> list[str]:
-    """Write everything into ``out``; returns the names of the files. The same contents give the same bytes."""
-    for folder in ("tables", "figures"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
+    """Write everything into ``out``; returns the names of the files. The same contents give the same bytes.
+
+    Everything is made before anything is written, so a report that fails leaves the earlier one as it was.
+    """
+    require_free(out)
     written: dict[str, bytes] = {}
     tables = [table for make in TABLES if (table := make(contents))]
     for table in tables:
         for extension, text in (("csv", table.csv()), ("md", table.markdown()), ("tex", table.latex())):
             written[f"tables/{table.name}.{extension}"] = text.encode()
     shown: list[page.Shown] = []
+    taken: set[str] = set()
     missing: list[tuple[str, str]] = []
     with mpl.rc_context(look.RC):
         for spec in FIGURES:
@@ -47,6 +63,7 @@ def build(contents: Contents, out: Path, title: str, key: str | None = None) -> 
                 missing.append((spec.title, NEEDS[spec.table]))
                 continue
             for name, part, where in parts(spec, contents):
+                name = free(name, taken)
                 try:
                     figure = spec.draw(part)
                 except NothingToShow as reason:
@@ -117,7 +134,7 @@ def csv_of(table: pa.Table) -> bytes:
     out = io.StringIO()
     writer = csv.DictWriter(out, table.column_names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(table.to_pylist())
+    writer.writerows({name: cell(value) for name, value in row.items()} for row in table.to_pylist())
     return out.getvalue().encode()
 
 
@@ -126,19 +143,40 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9_.]+", "-", text.lower()).strip("-.") or "x"
 
 
+def free(name: str, taken: set[str]) -> str:
+    """``name``, or it with a number where another part has it: slugs of different names may be the same."""
+    number, found = 1, name
+    while found in taken:
+        number += 1
+        found = f"{name}-{number}"
+    taken.add(found)
+    return found
+
+
 def replace(out: Path, files: dict[str, bytes]) -> None:
-    """Write the files and remove those of an earlier report that this one does not have."""
+    """Publish the files, and remove those of an earlier report that this one does not have.
+
+    All are written beside their places first and renamed then, so a full disk leaves the earlier report whole.
+    """
+    files = {**files, FILES: (json.dumps({"files": sorted(files)}, indent=1) + "\n").encode()}
     listing = out / FILES
     try:
         earlier = set(json.loads(listing.read_text())["files"])
     except (OSError, ValueError, KeyError, TypeError):
         earlier = set()
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=out) as staged:
+        for name, data in files.items():
+            place = Path(staged, name)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data)
+        for name in files:
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+        for name in sorted(files, key=lambda name: (name == "index.html", name)):
+            os.replace(Path(staged, name), out / name)
     for name in earlier - files.keys():
         if re.fullmatch(r"(tables|figures)/[\w.-]+", str(name)):
             (out / name).unlink(missing_ok=True)
-    for name, data in files.items():
-        (out / name).write_bytes(data)
-    listing.write_text(json.dumps({"files": sorted(files)}, indent=1) + "\n")
 
 
 def default_title(contents: Contents) -> str:

@@ -40,8 +40,9 @@ def build(paths, results, published, out, title, key):
 
     A path that holds results.json instead of dataset.json counts as results.
     """
-    from report.build import build, default_title  # imported late: --help needs no plotting library
+    from report.build import build, default_title, require_free  # imported late: --help needs no plotting library
 
+    require_free(out)
     contents = _collect(paths, results, published)
     files = build(contents, out, title or default_title(contents), key)
     for note in contents.notes:
@@ -63,6 +64,8 @@ def compare(paths, results, published, file):
     from report.tables.comparisons import published as make
     from report.tables.table import number
 
+    if file:
+        _require_ours(file)
     contents = _collect(paths, results, published or ("marie2022",))
     made = make(contents)
     if made is None:
@@ -81,6 +84,16 @@ def compare(paths, results, published, file):
     click.echo(
         table(["dataset", "distortion", "what", "published", "measured", "difference"], rows, left=(0, 1, 2))
     )
+
+
+def _require_ours(file: Path) -> None:
+    """Raises ValueError when ``file`` is there and an earlier comparison did not write it."""
+    from report.compare import COMPARED
+
+    if file.exists():
+        head = file.read_bytes()[:200] if file.is_file() else b""
+        if not head.startswith(",".join(COMPARED.names).encode()):
+            raise ValueError(f"{file} is there and no comparison wrote it: choose another --csv")
 
 
 def _collect(paths, results, published):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from report import accuracy, gather, groups, published, results, significance
 from report.deltas import Deltas
@@ -28,6 +29,11 @@ class Contents:
     groups: list[groups.Group] = field(default_factory=list)
     published: list[dict] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  #: what a reader has to know before trusting a number
+
+    @property
+    def own_gains(self) -> pa.Table:
+        """``gains`` without those of published tables, which have none at other columns than their own."""
+        return self.gains.filter(pc.is_in(self.gains["dataset"], pa.array(list(self.datasets), pa.string())))
 
 
 def collect(

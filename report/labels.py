@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -19,7 +20,7 @@ from report.look import PAPER
 #: Where a label may stand from its point, in points, with its alignment.
 OFFSETS = [
     (far * x, far * y, ha, va)
-    for far in (1, 2, 3.5)
+    for far in (1, 2, 3.5, 6)
     for x, y, ha, va in (
         (8, 0, "left", "center"),
         (6, 5, "left", "bottom"),
@@ -31,6 +32,8 @@ OFFSETS = [
         (-8, 0, "right", "center"),
     )
 ]
+MARKER = 4.5  #: points from the middle of a marker to its edge, with some air
+NEAR = 14  #: points: a label that stands farther from its curve gets a thin line to it
 
 
 def label_curves(figure: Figure, panels: Sequence[tuple[Axes, list[tuple[Line2D, str]]]]) -> None:
@@ -41,23 +44,25 @@ def label_curves(figure: Figure, panels: Sequence[tuple[Axes, list[tuple[Line2D,
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+    scale = figure.dpi / 72
     for ax, curves in panels:
         drawn = [ax.transData.transform(line.get_xydata()) for line, _ in curves]
-        paths = [_along(points) for points in drawn]
-        obstacles = [point for path in paths for point in path]
-        taken = [text.get_window_extent(renderer) for text in ax.texts]
-        for (line, text), points, path in zip(curves, drawn, paths, strict=True):
-            label = _label(ax, line, text, 0, OFFSETS[0])
+        scene = Scene(
+            ax.get_window_extent(renderer),
+            np.concatenate(drawn) if drawn else np.empty((0, 2)),
+            [_along(points) for points in drawn],
+            [text.get_window_extent(renderer) for text in ax.texts],
+            MARKER * scale,
+        )
+        for own, ((line, text), points) in enumerate(zip(curves, drawn, strict=True)):
+            label = _label(ax, line, text, 0, OFFSETS[0], leader=False)
             size = label.get_window_extent(renderer)
             label.remove()
-            frame = ax.get_window_extent(renderer)
-            best = min(
-                _candidates(points, size, figure.dpi / 72),
-                key=lambda spot: spot.cost + _cost(spot.box, frame, obstacles, path, taken),
-            )
-            taken.append(best.box)
-            label = _label(ax, line, text, best.point, best.offset)
-            label.set_bbox({"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 0.6})
+            spots = _candidates(points, size, scale)
+            best = min(spots, key=lambda spot, own=own: spot.cost + scene.cost(spot.box, own))
+            scene.taken.append(best.box)
+            far = scene.misleads(best.box, own) or math.hypot(*best.offset[:2]) > NEAR
+            _label(ax, line, text, best.point, best.offset, leader=far)
 
 
 class Spot(NamedTuple):
@@ -69,7 +74,41 @@ class Spot(NamedTuple):
     cost: float
 
 
-def _candidates(points, size: Bbox, scale: float) -> list[Spot]:
+class Scene(NamedTuple):
+    """What is drawn in a panel, in pixels."""
+
+    frame: Bbox
+    markers: np.ndarray  #: (n, 2)
+    paths: list[np.ndarray]  #: points every few pixels along each curve
+    taken: list[Bbox]  #: labels
+    radius: float  #: of a marker
+
+    def cost(self, box: Bbox, own: int) -> float:
+        """How much a label in ``box`` hides, leaves the frame, or stands nearer to another curve than its own."""
+        outside = not (
+            self.frame.x0 <= box.x0
+            and box.x1 <= self.frame.x1 + 4
+            and self.frame.y0 <= box.y0
+            and box.y1 <= self.frame.y1
+        )
+        covered = int((_distances(box, self.markers) < self.radius).sum())
+        crossed = sum(int((_distances(box, path) == 0).sum()) for path in self.paths)
+        overlaps = sum(box.overlaps(other) for other in self.taken)
+        return 60 * outside + 25 * covered + 4 * crossed + 40 * overlaps + 12 * self.misleads(box, own)
+
+    def misleads(self, box: Bbox, own: int) -> bool:
+        others = [_distances(box, path).min() for k, path in enumerate(self.paths) if k != own]
+        return bool(others) and min(others) <= _distances(box, self.paths[own]).min()
+
+
+def _distances(box: Bbox, points: np.ndarray) -> np.ndarray:
+    """Pixels from each point to a box; 0 inside."""
+    x = np.maximum(np.maximum(box.x0 - points[:, 0], points[:, 0] - box.x1), 0)
+    y = np.maximum(np.maximum(box.y0 - points[:, 1], points[:, 1] - box.y1), 0)
+    return np.hypot(x, y)
+
+
+def _candidates(points: np.ndarray, size: Bbox, scale: float) -> list[Spot]:
     last = len(points) - 1
     found = []
     for i in dict.fromkeys([last, 0, *range(last - 1, 0, -1)]):
@@ -77,21 +116,13 @@ def _candidates(points, size: Bbox, scale: float) -> list[Spot]:
             x = points[i][0] + dx * scale - {"left": 0, "center": 0.5, "right": 1}[ha] * size.width
             y = points[i][1] + dy * scale - {"bottom": 0, "center": 0.5, "top": 1}[va] * size.height
             box = Bbox.from_bounds(x - 1, y - 1, size.width + 2, size.height + 2)
-            found.append(Spot(i, (dx, dy, ha, va), box, math.hypot(dx, dy) / 15 + 0.5 * (i != last)))
+            found.append(Spot(i, (dx, dy, ha, va), box, math.hypot(dx, dy) / 10 + 0.5 * (i != last)))
     return found
 
 
-def _cost(box: Bbox, frame: Bbox, obstacles: list, own: list, taken: list[Bbox]) -> float:
-    """How much a label in ``box`` hides, leaves the ``frame``, or stands nearer to another curve than its own."""
-    inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 + 4 and frame.y0 <= box.y0 and box.y1 <= frame.y1
-    hidden = sum(box.x0 <= x <= box.x1 and box.y0 <= y <= box.y1 for x, y in obstacles)
-    misleading = _distance(box, obstacles) < _distance(box, own)
-    return 4 * hidden + 40 * sum(box.overlaps(other) for other in taken) + 60 * (not inside) + 8 * misleading
-
-
-def _label(ax: Axes, line: Line2D, text: str, point: int, offset: tuple) -> Annotation:
+def _label(ax: Axes, line: Line2D, text: str, point: int, offset: tuple, leader: bool) -> Annotation:
     dx, dy, ha, va = offset
-    return ax.annotate(
+    label = ax.annotate(
         text,
         line.get_xydata()[point],
         (dx, dy),
@@ -102,19 +133,18 @@ def _label(ax: Axes, line: Line2D, text: str, point: int, offset: tuple) -> Anno
         fontsize=8.5,
         fontweight="bold",
         zorder=5,
+        arrowprops={"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
+        if leader
+        else None,
     )
+    label.set_bbox({"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 0.6})
+    return label
 
 
-def _distance(box, points: list[tuple[float, float]]) -> float:
-    """Pixels from the middle of a box to the nearest of some points."""
-    x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
-    return min(math.hypot(px - x, py - y) for px, py in points)
-
-
-def _along(points) -> list[tuple[float, float]]:
+def _along(points: np.ndarray) -> np.ndarray:
     """Points every few pixels along a curve."""
     found = [tuple(point) for point in points]
     for (x0, y0), (x1, y1) in itertools.pairwise(points):
         steps = max(int(math.hypot(x1 - x0, y1 - y0) / 5), 1)
         found += [(x0 + (x1 - x0) * k / steps, y0 + (y1 - y0) * k / steps) for k in range(1, steps)]
-    return found
+    return np.array(found)

@@ -23,6 +23,10 @@ INK, MUTED, GRID, PAPER = "#1b1b1b", "#5c5c5c", "#d9d9d9", "#fdfdfd"
 
 CLEAN_MARKER = "*"
 OTHER = Step.colour  #: of codecs that are not installed here, or say none
+#: Line styles of a codec's variants: of codecs alone, and of chains.
+PLAIN = ("-", ":", "-.", (0, (8, 2, 1, 2, 1, 2)), (0, (3, 1, 1, 1)))
+CHAINED = ("--", (0, (2, 2)), (0, (6, 2, 1, 2)), (0, (10, 3)), (0, (1, 3)))
+FILLS = ("full", "left", "bottom", "right", "top")
 #: What the page turns into its own colours; see ``themed`` in report/page.py.
 THEME = {INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--paper"}
 
@@ -54,6 +58,7 @@ RC = {
     "lines.markersize": 6,
     "svg.hashsalt": "codecproof",
     "path.simplify": False,
+    "text.parse_math": False,  # names are data, not formulas
 }
 
 
@@ -87,15 +92,36 @@ def panels(count: int, shared: bool = True) -> tuple[Figure, list[Axes]]:
     return figure, axes[:count]
 
 
-def curve(ax: Axes, xs: Sequence[float], ys: Sequence[float], codec: str, chained: bool) -> Line2D:
-    """One series: a line through two points or more, a marker for one. Chains are dashed with open markers."""
+def variants(rows: Sequence[dict]) -> dict[str, int]:
+    """Series -> 0 for a codec as it comes or its first chain, 1, 2, … for others of the same colour and marker."""
+    alike: dict[tuple[str, bool], set[str]] = {}
+    for row in rows:
+        alike.setdefault((row["codec"], row["chained"]), set()).add(row["series"])
+    found = {}
+    for (codec, chained), series in alike.items():
+        plain = names.kind(codec).title
+        others = sorted(series - {plain})
+        found |= {name: rank for rank, name in enumerate(others, 0 if chained else 1)} | {plain: 0}
+    return found
+
+
+def curve(
+    ax: Axes, xs: Sequence[float], ys: Sequence[float], codec: str, chained: bool, variant: int = 0
+) -> Line2D:
+    """One series: a line through two points or more, a marker for one.
+
+    Chains are dashed with open markers; variants of a codec have other dashes and half-filled markers.
+    """
+    dashes = (CHAINED if chained else PLAIN)[min(variant, len(PLAIN) - 1)]
     line = ax.plot(
         xs,
         ys,
         color=colour(codec),
         marker=marker(codec),
-        linestyle="none" if len(xs) < 2 else "--" if chained else "-",
-        markerfacecolor=PAPER if chained else colour(codec),
+        linestyle="none" if len(xs) < 2 else dashes,
+        fillstyle=FILLS[min(variant, len(FILLS) - 1)],
+        markerfacecolor=PAPER if chained and not variant else colour(codec),
+        markerfacecoloralt=PAPER,
         zorder=3,
     )[0]
     line.set_gid("curve")
@@ -103,7 +129,7 @@ def curve(ax: Axes, xs: Sequence[float], ys: Sequence[float], codec: str, chaine
 
 
 def bars(ax: Axes, x: float, low: float, high: float, codec: str) -> None:
-    """A 95 % interval, or mean ± one standard deviation over seeds."""
+    """A 95 % interval."""
     ax.plot([x, x], [low, high], color=colour(codec), linewidth=1, marker="_", markersize=4, zorder=2, alpha=0.7)
 
 

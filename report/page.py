@@ -52,9 +52,9 @@ class Shown:
 
     @property
     def points(self) -> Markup:
-        # "</" would end the script element
-        text = json.dumps(self.inline.points, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
-        return Markup(text)
+        # "</script" would end the element, "<!--" would keep it from ending
+        text = json.dumps(self.inline.points, ensure_ascii=False, separators=(",", ":"))
+        return Markup(text.replace("<", "\\u003c"))
 
     @property
     def size(self) -> int:

@@ -141,7 +141,8 @@ def manifest_hash(manifest: pa.Table) -> str:
 def manifest_rows(storage: Storage, plan: Plan, shard: int) -> list[dict]:
     """The manifest's rows of one shard. Raises DatasetError when they are not those of the plan."""
     rows: list[dict] = []
-    with open_manifest(storage) as manifest:
+    with open_manifest(storage, storage.footers.get(MANIFEST)) as manifest:
+        storage.footers[MANIFEST] = manifest.metadata
         if shard < manifest.num_row_groups:
             table = manifest.read_row_group(shard, use_threads=False)
             check_keys(table["key"], f"{storage.url}/{MANIFEST}")
@@ -176,11 +177,13 @@ def check_manifest(storage: Storage, plan: Plan) -> None:
 
 
 @contextmanager
-def open_manifest(storage: Storage) -> Iterator[pq.ParquetFile]:
-    """Raises DatasetError when the manifest is missing or damaged."""
+def open_manifest(storage: Storage, footer: pq.FileMetaData | None = None) -> Iterator[pq.ParquetFile]:
+    """The manifest, whose ``footer`` is not read again where it is known. Raises DatasetError when it is missing
+    or damaged.
+    """
     try:
         with storage.open(MANIFEST) as file:
-            yield pq.ParquetFile(file)
+            yield pq.ParquetFile(file, metadata=footer)
     except FileNotFoundError:
         raise DatasetError(
             f"{storage.url}/{MANIFEST} is missing; 'distort run' without --planned writes it"

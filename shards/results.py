@@ -178,6 +178,8 @@ def _result(entry: Any, where: str) -> Result:
     check = _Check(where)
     if not isinstance(entry, dict):
         raise check.error("is not an object")
+    if not all(name.isprintable() for name in check.mapping(entry, "columns")):
+        raise check.error("'columns' has a name that is no line of text")
     columns = {
         name: _score(value, f"{where}, column '{name}'") for name, value in check.mapping(entry, "columns").items()
     }
@@ -196,6 +198,8 @@ def _model(model: dict[str, Any], where: str) -> Model:
     for name, value in settings.items():
         if not isinstance(value, Scalar) or (isinstance(value, float) and not math.isfinite(value)):
             raise check.error(f"setting '{name}' is {value!r}, not a string, number or truth value")
+        if not (name + str(value)).isprintable():
+            raise check.error(f"setting {name!r} is {value!r}, not a line of text")
     if not isinstance(model["counts_everywhere"], bool):
         raise check.error("'counts_everywhere' is neither true nor false")
     return Model(
@@ -250,8 +254,10 @@ class _Check:
 
     def text(self, values: dict[str, Any], name: str, optional: bool = False) -> Any:
         found = values.get(name)
-        if not (isinstance(found, str) and found) and not (optional and found is None):
-            raise self.error(f"'{name}' is {found!r}, not text")
+        if found is None and optional:
+            return None
+        if not isinstance(found, str) or not found or not found.isprintable():
+            raise self.error(f"'{name}' is {found!r}, not a line of text")
         return found
 
     def whole(self, values: dict[str, Any], name: str, optional: bool = False) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
 import fsspec
+import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from shards.errors import DatasetError, StorageError
@@ -45,6 +46,8 @@ class Storage:
             self.fs, self.root = fsspec.url_to_fs(url, use_listings_cache=False)
         except ImportError as error:
             raise DatasetError(f"{url}: {error} (for s3:// pip install 'codecproof[s3]')") from None
+        #: Parquet footers of files that never change, by name: 500 bytes a shard that a worker reads only once.
+        self.footers: dict[str, pq.FileMetaData] = {}
         self.url = url
         self.local = isinstance(self.fs, LocalFileSystem)
         #: The same place for a process with another current folder.

@@ -11,6 +11,7 @@ from distort.codecs.base import Codec
 class Avif(Codec):
     name = "avif"
     extension = "avif"
+    signature = rb"....ftypavif"
     max_side = 32768  # libavif encodes more, and does not decode it
     parameter = "quality"
     low, high = 0, 100

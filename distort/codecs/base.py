@@ -102,6 +102,7 @@ class Codec(Step):
     """
 
     extension: ClassVar[str]  #: file extension of the bitstream, without the dot
+    signature: ClassVar[bytes] = b""  #: how its files begin, a regular expression; empty: they are not recognised
     max_side: ClassVar[int | None] = None  #: the longest side in pixels that the format or its library takes
     decodes_into: ClassVar[bool] = False  #: ``decode`` takes ``out=``
 

@@ -22,6 +22,7 @@ DQT, SOS, STANDALONE = 0xDB, 0xDA, {0x01, *range(0xD0, 0xD9)}
 class Jpeg(Codec):
     name = "jpeg"
     extension = "jpg"
+    signature = rb"\xff\xd8\xff"
     max_side = 65500
     parameter = "quality"
     low, high = 1, 100

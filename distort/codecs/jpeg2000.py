@@ -13,6 +13,7 @@ from distort.codecs.base import Codec
 class Jpeg2000(Codec):
     name = "j2k"
     extension = "jp2"
+    signature = rb"\x00\x00\x00\x0cjP  "
     parameter = "compression ratio"
     low, high = 1, 10000
     integer = False

@@ -22,6 +22,7 @@ def distance_of(quality: float) -> float:
 class JpegXL(Codec):
     name = "jxl"
     extension = "jxl"
+    signature = rb"\xff\x0a|\x00\x00\x00\x0cJXL "
     parameter = "quality"
     low, high = 1, 100
     meaning = "libjxl quality, as cjxl's -q; effort 7; 100 is lossless"

@@ -11,6 +11,7 @@ from distort.codecs.base import Codec
 class WebP(Codec):
     name = "webp"
     extension = "webp"
+    signature = rb"RIFF....WEBPVP8[ X]"
     max_side = 16383
     parameter = "quality"
     low, high = 0, 100

@@ -1,62 +1,20 @@
-"""Engines decide where shards are made. They schedule, and know no pixels.
-
-An engine is a function ``map_unordered(function, shards, …)`` that calls ``function(shard, report)`` for every
-shard, somewhere, and yields what happens as it happens. Every shard ends in exactly one Done or Failed.
-``function`` must be picklable. Leaving the iterator ends all work: shards are committed whole or not at all,
-so that loses only unfinished ones.
-"""
+"""Engines by name: where shards are made. See ``distort.engines.base`` for what one is."""
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from distort.engines.base import Engine, UnfitNode
+from shards.registry import Registry
 
-Report = Callable[[int, int], None]  #: pictures done, pictures among them that were bad
-Function = Callable[[int, Report], None]
+__all__ = ["ENGINES", "Engine", "UnfitNode", "load"]
 
-#: Workers are single-threaded; parallelism comes from having several.
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPJ_NUM_THREADS")
-
-
-@dataclass(frozen=True)
-class Progress:
-    shard: int
-    done: int
-    bad: int
+#: Other packages announce theirs in the entry-point group ``codecproof.engines`` (name = module:Class).
+ENGINES = Registry(
+    "codecproof.engines",
+    "engine",
+    {"local": "distort.engines.local:Local", "ray": "distort.engines.ray:Ray"},
+)
 
 
-@dataclass(frozen=True)
-class Done:
-    shard: int
-
-
-@dataclass(frozen=True)
-class Failed:
-    shard: int
-    reason: str
-    storage: bool = False  #: an OSError: other shards would fail alike
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A machine found itself unfit; the shard goes to another one."""
-
-    shard: int
-    reason: str
-
-
-class UnfitNode(OSError):
-    """Raised by ``function`` on a machine that would make other bytes than another one, or none at all."""
-
-
-def attempt(function: Function, shard: int, report: Report) -> Done | Failed | Refused:
-    """Call ``function`` and say how it ended."""
-    try:
-        function(shard, report)
-    except UnfitNode as error:
-        return Refused(shard, str(error))
-    except Exception as error:
-        reason = str(error) if isinstance(error, ValueError | OSError) else traceback.format_exc()
-        return Failed(shard, reason, isinstance(error, OSError))
-    return Done(shard)
+def load(name: str) -> type[Engine]:
+    """The engine called ``name``. Raises ValueError, with the nearest name, when there is none."""
+    return ENGINES.load(name)

@@ -1,104 +1,120 @@
-"""The local engine: one process per worker, one shard at a time each.
+"""The local engine: processes of this machine, one unit at a time each.
 
-A worker that dies (killed, out of memory) costs the shard it was on one retry; a second death makes the shard
-a failure, and the others go on. Workers end by themselves when their parent is gone.
+They share the machine's disk, so all of them help with the shards that are being made. A worker that dies is
+replaced and costs what it was at. Workers end by themselves when their parent is gone.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import json
 import os
 import signal
-import threading
-from collections import deque
-from collections.abc import Iterable, Iterator
-from multiprocessing.connection import Connection, wait
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from multiprocessing.connection import Pipe, wait
 
-from distort.engines import THREADS, Done, Failed, Function, Progress, Refused, attempt
+from distort.engines.base import THREADS, Died, Engine, Function, Lost, Outcome, Unit
 
-DEATHS = 2  #: a shard that kills its worker this often has failed
+STILLBORN = 3  #: so many workers in a row that end before they begin mean that none ever will
+CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL}
+
+#: A fresh interpreter and not a copy of ours: it imports no script of the user's, and holds no lock of a thread.
+BEGIN = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from distort.engines.worker import work; work(int(sys.argv[2]), int(sys.argv[3]))"
+)
+
+
+class Local(Engine):
+    splits = True
+
+    def __init__(self, function: Function, workers: int | None = None, address: str | None = None):
+        super().__init__(function, workers, address)
+        self.limit = workers or len(os.sched_getaffinity(0))
+        self.crew: list[_Worker] = []
+        self.stillborn = 0
+
+    def room(self) -> int:
+        return self.limit - sum(worker.unit is not None for worker in self.crew)
+
+    def start(self, unit: Unit) -> None:
+        idle = next((worker for worker in self.crew if worker.unit is None), None)
+        if idle is None:
+            idle = _Worker(self.function)
+            self.crew.append(idle)
+        idle.give(unit)
+
+    def wait(self) -> Iterator[tuple[Unit, Outcome]]:
+        for connection in wait([worker.connection for worker in self.crew]):
+            worker = next(worker for worker in self.crew if worker.connection is connection)
+            try:
+                outcome = connection.recv()
+            except (EOFError, OSError):
+                self.crew.remove(worker)
+                outcome = self._died(worker)
+            else:
+                if outcome is None:  # it has begun
+                    worker.begun, self.stillborn = True, 0
+                    continue
+            unit, worker.unit = worker.unit, None
+            if unit is not None:
+                yield unit, outcome
+
+    def _died(self, worker: _Worker) -> Died | Lost:
+        how = worker.end(grace=10)  # its pipe is closed, it is about to
+        if worker.begun:
+            return Died(f"{how}; out of memory?" if how.endswith("SIGKILL") else how, worker.crashed)
+        self.stillborn += 1
+        if self.stillborn >= STILLBORN:
+            raise OSError(f"worker processes end before they begin ({how}); what they printed says why")
+        return Lost(f"its worker ended before it began ({how})")
+
+    def close(self) -> None:
+        for worker in self.crew:
+            worker.process.kill()
+        while self.crew:
+            self.crew.pop().end()
 
 
 class _Worker:
     def __init__(self, function: Function):
-        context = multiprocessing.get_context("spawn")
-        self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, function), daemon=True)
-        self.process.start()
-        theirs.close()  # so that the worker's death is the end of the pipe
-        self.shard: int | None = None
+        self.connection, theirs = Pipe()
+        life, self._life = os.pipe()  # they read it, and get the end of it when we are gone
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", BEGIN, json.dumps(sys.path), str(theirs.fileno()), str(life)],
+                pass_fds=(theirs.fileno(), life),
+                env=os.environ | dict.fromkeys(THREADS, "1"),
+                stdin=subprocess.DEVNULL,
+            )
+        finally:
+            theirs.close()  # so that the worker's death is the end of the pipe
+            os.close(life)
+        self.unit: Unit | None = None
+        self.begun = False
+        self._send(function)
 
-    def give(self, shard: int) -> None:
-        self.shard = shard
-        self.connection.send(shard)
+    def give(self, unit: Unit) -> None:
+        self.unit = unit
+        self._send(unit)
 
-    def end(self) -> None:
-        self.process.kill()
-        self.process.join()
+    def _send(self, thing: object) -> None:
+        with suppress(OSError):  # it is dead, which ``wait`` is about to see
+            self.connection.send(thing)
+
+    @property
+    def crashed(self) -> bool:
+        return -self.process.returncode in CRASHES
+
+    def end(self, grace: float = 0.0) -> str:
+        """Kill the worker unless it ends by itself within ``grace`` seconds; how it ended."""
+        try:
+            code = self.process.wait(timeout=grace)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
         self.connection.close()
-
-
-def map_unordered(function: Function, shards: Iterable[int], workers: int) -> Iterator[Progress | Done | Failed]:
-    """Call ``function(shard, report)`` for every shard in worker processes; yield what happens as it happens.
-
-    Leaving the iterator kills the workers.
-    """
-    waiting = deque(shards)
-    deaths: dict[int, int] = {}
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, "1"))
-    crew: list[_Worker] = []
-    try:
-        while waiting or any(worker.shard is not None for worker in crew):
-            busy = sum(worker.shard is not None for worker in crew)
-            while len(crew) < min(workers, busy + len(waiting)):
-                crew.append(_Worker(function))
-            for worker in crew:
-                if worker.shard is None and waiting:
-                    worker.give(waiting.popleft())
-            for connection in wait([worker.connection for worker in crew]):
-                worker = next(w for w in crew if w.connection is connection)
-                try:
-                    event = connection.recv()
-                except (EOFError, OSError):
-                    crew.remove(worker)
-                    worker.end()
-                    event = _died(worker, waiting, deaths)
-                if isinstance(event, Done | Failed):
-                    worker.shard = None
-                if event:
-                    yield event
-    finally:
-        for worker in crew:
-            worker.end()
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-def _died(worker: _Worker, waiting: deque[int], deaths: dict[int, int]) -> Progress | Failed | None:
-    if worker.shard is None:
-        return None
-    deaths[worker.shard] = deaths.get(worker.shard, 0) + 1
-    if deaths[worker.shard] >= DEATHS:
-        code = worker.process.exitcode
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-        return Failed(worker.shard, f"its worker died {DEATHS} times ({how}; out of memory?)")
-    waiting.appendleft(worker.shard)
-    return Progress(worker.shard, 0, 0)
-
-
-def _work(connection: Connection, function: Function) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    while True:
-        shard = connection.recv()
-        report = lambda done, bad, shard=shard: connection.send(Progress(shard, done, bad))  # noqa: E731
-        event = attempt(function, shard, report)
-        if isinstance(event, Refused):  # there is no other machine
-            event = Failed(shard, event.reason, storage=True)
-        connection.send(event)
-
-
-def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
+        os.close(self._life)
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"

@@ -1,7 +1,7 @@
 """The Ray engine: every shard is one plain task of one CPU on the nodes of a cluster.
 
-Retries are ours and not Ray's: a shard that is lost with its node goes elsewhere, one that kills its worker twice
-has failed, and a node that would make other bytes than the dataset promises gets no more of them.
+Retries are ours and not Ray's, see ``distort.engines.base``; a node that would make other bytes than the dataset
+promises gets no more shards.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ import secrets
 import signal
 import socket
 import time
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
+from typing import Any
 
-from distort.engines import THREADS, Done, Failed, Function, Progress, Refused, attempt
+from distort.engines.base import THREADS, Died, Engine, Function, Lost, Outcome, Raised, Unfit, Unit, attempt
 
-DEATHS = 2  #: a shard that kills its worker this often has failed
-LOSSES = 10  #: a shard that loses its node this often has failed
 LOOK_EVERY = 1  #: seconds between a task's looks whether the job was stopped
 PATIENCE = 30  #: seconds for tasks of a stopped job to remove their unfinished files
 
@@ -27,84 +26,57 @@ PATIENCE = 30  #: seconds for tasks of a stopped job to remove their unfinished 
 KEEPALIVE = {"RAY_grpc_client_keepalive_time_ms": "10000", "RAY_grpc_client_keepalive_timeout_ms": "10000"}
 
 
-def map_unordered(
-    function: Function, shards: Iterable[int], workers: int | None = None, address: str | None = None
-) -> Iterator[Progress | Done | Failed | Refused]:
-    """Call ``function(shard, report)`` for every shard on a Ray cluster; yield what happens as it happens.
+class Ray(Engine):
+    """Plain tasks of one CPU. ``workers`` is the largest number in flight, by default two per CPU of the cluster.
 
-    ``workers`` is the largest number of tasks in flight, by default two per CPU of the cluster. Progress comes
-    once per shard. Leaving the iterator stops the tasks. Raises OSError when there is no cluster.
+    Raises OSError when there is no cluster.
     """
-    waiting = deque(shards)
-    if not waiting:
-        return
-    crowd = _Crowd(_connect(address), function)
-    try:
-        while waiting or crowd.flying:
-            limit = workers or 2 * crowd.cpus()
-            while waiting and len(crowd.flying) < limit:
-                crowd.start(waiting.popleft())
-            for events in crowd.wait():
-                if not isinstance(events[-1], Done | Failed):
-                    waiting.appendleft(events[-1].shard)
-                yield from events
-    finally:
-        crowd.disperse()
 
+    addressed = True
 
-class _Crowd:
-    """Tasks in flight, and what is known of shards and nodes that failed."""
-
-    def __init__(self, ray, function: Function):
-        self.ray = ray
-        self.task = ray.remote(num_cpus=1, max_retries=0)(_task)
-        self.function = pickle.dumps(function)
+    def __init__(self, function: Function, workers: int | None = None, address: str | None = None):
+        super().__init__(function, workers, address)
+        self.ray = _connect(address)
+        self.task = self.ray.remote(num_cpus=1, max_retries=0)(_task)
+        self.pickled = pickle.dumps(function)
         self.stop = f"codecproof-stop-{secrets.token_hex(8)}"
-        self.flying: dict = {}  #: task -> shard
-        self.deaths, self.losses = Counter(), Counter()
+        self.flying: dict[Any, Unit] = {}
         self.unfit: set[str] = set()  #: ids of nodes
+        self.limit = self._limit()
 
-    def cpus(self) -> int:
-        return max(1, int(self.ray.cluster_resources().get("CPU", 0)))
+    def _limit(self) -> int:
+        return self.workers or 2 * max(1, int(self.ray.cluster_resources().get("CPU", 0)))
 
-    def start(self, shard: int) -> None:
+    def room(self) -> int:
+        return self.limit - len(self.flying)
+
+    def start(self, unit: Unit) -> None:
         others = {"label_selector": {"ray.io/node-id": f"!in({','.join(self.unfit)})"}} if self.unfit else {}
-        task = self.task.options(name=f"shard-{shard:06d}", **others)
-        self.flying[task.remote(self.function, shard, self.stop)] = shard
+        task = self.task.options(name=f"shard-{unit.shard:06d}", **others)
+        self.flying[task.remote(self.pickled, unit, self.stop)] = unit
 
-    def wait(self) -> Iterator[list[Progress | Done | Failed | Refused]]:
-        """What happened to tasks that ended; the last event of each says whether its shard is through."""
+    def wait(self) -> Iterator[tuple[Unit, Outcome]]:
+        errors = self.ray.exceptions
+        self.limit = self._limit()  # nodes come and go
         ready, _ = self.ray.wait(list(self.flying), timeout=5)
         for task in ready:
-            shard = self.flying.pop(task)
+            unit = self.flying.pop(task)
             try:
-                event, done, bad, node = self.ray.get(task)
-            except self.ray.exceptions.RayTaskError as error:
+                outcome = self.ray.get(task)
+            except errors.RayTaskError as error:
                 reason = f"the task could not begin: {error}; every node needs codecproof installed"
-                yield [Failed(shard, reason, storage=True)]
-            except self.ray.exceptions.RayError as error:
-                yield [self._lost(shard, error)]
-            else:
-                if isinstance(event, Refused):
-                    event = self._refused(event, node)
-                yield [event] if isinstance(event, Refused) else [Progress(shard, done, bad), event]
+                outcome = Raised(reason, storage=True)
+            except (errors.WorkerCrashedError, errors.OutOfMemoryError) as error:
+                outcome = Died(str(error))
+            except errors.RayError as error:
+                outcome = Lost(str(error))
+            yield unit, outcome
 
-    def _lost(self, shard: int, error: Exception) -> Progress | Failed:
-        died = isinstance(error, self.ray.exceptions.WorkerCrashedError | self.ray.exceptions.OutOfMemoryError)
-        count, limit = (self.deaths, DEATHS) if died else (self.losses, LOSSES)
-        count[shard] += 1
-        if count[shard] >= limit:
-            what = "worker died" if died else "node was lost"
-            return Failed(shard, f"its {what} {limit} times: {error}")
-        return Progress(shard, 0, 0)
-
-    def _refused(self, event: Refused, node: str) -> Refused | Failed:
+    def avoid(self, node: str) -> bool:
         self.unfit.add(node)
-        if self.unfit.issuperset(node["NodeID"] for node in self.ray.nodes() if node["Alive"]):
-            return Failed(event.shard, event.reason, storage=True)
-        return event
+        return not self.unfit.issuperset(node["NodeID"] for node in self.ray.nodes() if node["Alive"])
 
-    def disperse(self) -> None:
+    def close(self) -> None:
         """Let what is still flying stop by itself, so that it removes its unfinished files; then leave.
 
         Not by ``ray.cancel``: with tasks that end in this moment it can bring this process down (Ray 2.60).
@@ -123,17 +95,16 @@ class _Stop(BaseException):
     """Passes every ``except Exception`` of the work."""
 
 
-def _task(function: bytes, shard: int, stop: str) -> tuple[Done | Failed | Refused, int, int, str]:
+def _task(function: bytes, unit: Unit, stop: str) -> Outcome:
     """Runs on the cluster. Gives up when ``stop`` is in the key-value store of the cluster."""
     import ray
     from ray.experimental import internal_kv
 
     os.environ.update(dict.fromkeys(THREADS, "1"))  # before NumPy and the codecs are imported
-    counts, looked = (0, 0), 0.0
+    looked = 0.0
 
     def report(done: int, bad: int) -> None:
-        nonlocal counts, looked
-        counts = (done, bad)
+        nonlocal looked
         if time.monotonic() - looked > LOOK_EVERY:
             looked = time.monotonic()
             if internal_kv._internal_kv_exists(stop):
@@ -141,10 +112,11 @@ def _task(function: bytes, shard: int, stop: str) -> tuple[Done | Failed | Refus
 
     try:
         report(0, 0)
-        event = attempt(pickle.loads(function), shard, report)
+        outcome = attempt(pickle.loads(function), unit, report)
     except _Stop:
-        event = Failed(shard, "stopped")
-    return event, *counts, ray.get_runtime_context().get_node_id()
+        return Raised("stopped")
+    node = ray.get_runtime_context().get_node_id()
+    return replace(outcome, node=node) if isinstance(outcome, Unfit) else outcome
 
 
 def _connect(address: str | None):

@@ -50,7 +50,7 @@ FIGURES = [
         "fig5-difference",
         "Gain over fine-tuning, trained on and tested on",
         "Percentage points of top-1 accuracy, orange below and purple above zero. Empty: not measured.",
-        "gains",
+        "own_gains",
         matrix.difference,
         per=("dataset", "arch", "method"),
     ),

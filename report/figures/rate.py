@@ -45,10 +45,12 @@ def _rate(table: pa.Table, quality: str) -> Figure:
 def series(ax, rows: list[dict], x: str, y: str, unit: str) -> list[tuple]:
     """Draw every series of ``rows``, sorted along ``x``; returns what ``label_curves`` wants."""
     lines = []
+    variants = look.variants(rows)
     for name, part in by(rows, "series").items():
         part = sorted(part, key=lambda row: row[x])
         xs, ys = [row[x] for row in part], [row[y] for row in part]
-        lines.append((look.curve(ax, xs, ys, part[0]["codec"], part[0]["chained"]), label(name, part)))
+        line = look.curve(ax, xs, ys, part[0]["codec"], part[0]["chained"], variants[name])
+        lines.append((line, label(name, part)))
         look.hover(ax, xs, ys, [sentence(row, y, unit) for row in part])
     return lines
 

@@ -48,8 +48,8 @@ class Table:
         out = io.StringIO()
         fields = list(dict.fromkeys(field for record in self.records for field in record))
         writer = csv.DictWriter(out, fields, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.records)
+        writer.writerow({field: cell(field) for field in fields})
+        writer.writerows({field: cell(value) for field, value in record.items()} for record in self.records)
         return out.getvalue()
 
     def markdown(self) -> str:
@@ -133,6 +133,11 @@ def number(value: float | None, digits: int, spread: float | None = None, sign: 
         value, sign = 0.0, False
     main = f"{value:{'+' if sign else ''},.{digits}f}".replace("-", "−")
     return Text(main, "" if spread is None else f"± {spread:,.{digits}f}")
+
+
+def cell(value: object) -> object:
+    """A value for a CSV file: text that a spreadsheet would run as a formula begins with an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def _html_cell(cell: Text) -> str:

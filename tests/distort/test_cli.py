@@ -46,8 +46,14 @@ def test_wrong_arguments_are_explained_in_one_line(tree, tmp_path, run):
         (["--distortions", "jpeg-10", "--crop", "middle"], "unknown crop 'middle'"),
         (["--distortions", "jpeg-10", "--part", "3/2"], "'3/2' is not K/N with 1 <= K <= N"),
         (["--distortions", ","], "no distortion given"),
-        (["--distortions", "jpeg-10", "--engine", "rya"], "'rya' is not one of"),
-        (["--distortions", "jpeg-10", "--address", "head:6379"], "give --engine ray too"),
+        (
+            ["--distortions", "jpeg-10", "--engine", "rya"],
+            "did you mean 'ray'? there are local, ray",
+        ),
+        (
+            ["--distortions", "jpeg-10", "--address", "head:6379"],
+            "--engine local takes no --address",
+        ),
     ):
         made = run("distort", "run", tree, tmp_path / "d", *arguments)
         assert made.returncode == 2

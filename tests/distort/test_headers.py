@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from distort import codecs
+from distort import codecs, grammar
 from distort.codecs.bpg import Bpg, Hevc
+from distort.codecs.headers import read_header
 from distort.codecs.jpeg import Jpeg, _quality_of
 from distort.codecs.jpeg2000 import Jpeg2000
+from distort.codecs.lossless import LOSSLESS
 
 
 def test_every_jpeg_quality_is_known_by_its_table(crop):
@@ -54,3 +56,25 @@ def test_other_formats_do_not_tell(crop):
 def test_other_bytes_are_refused(codec, data):
     with pytest.raises(ValueError, match=r"JPEG|JP2|BPG|HEVC|parameter sets"):
         codec.read_value(data)
+
+
+@pytest.mark.parametrize("name", ["jpeg-10", "jpeg-75:444", "bpg-41:fast", "hevc-46:fast", "noise-20+jpeg-5"])
+def test_the_bitstream_alone_says_codec_and_quality(crop, name):
+    step = grammar.split(name)[-1]
+    assert read_header(codecs.get(name).roundtrip(crop).bitstream) == (step.name, float(step.value))
+
+
+@pytest.mark.parametrize("name", ["webp", "avif", "jxl"])
+def test_of_formats_that_do_not_tell_the_codec_is_known(crop, name):
+    assert read_header(codecs.get(f"{name}-30").roundtrip(crop).bitstream) == (name, None)
+
+
+@pytest.mark.parametrize("store", ["png", "webp"])
+def test_a_lossless_file_is_known_to_be_one(crop, store):
+    assert read_header(LOSSLESS[store].encode(crop)) == ("lossless", None)
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense"])
+def test_what_no_codec_writes_is_refused(data):
+    with pytest.raises(ValueError, match="no codec here knows a bitstream that begins with"):
+        read_header(data)

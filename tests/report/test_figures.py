@@ -110,6 +110,31 @@ def test_every_codec_has_its_own_colour_and_marker_with_a_contrast_of_3_to_1_on_
         assert (luminance(dark) + 0.05) / (luminance("#17181b") + 0.05) >= 3
 
 
+def test_variants_of_a_codec_look_different(collected):
+    rows = collected.measured.to_pylist()
+    variants = look.variants(rows)
+    assert (variants["JPEG"], variants["JPEG :444"]) == (0, 1)
+    ax = look.Figure().subplots()
+    kinds = [(chained, variant) for chained in (False, True) for variant in range(3)]
+    drawn = [look.curve(ax, [1, 2], [1, 2], "jpeg", *kind) for kind in kinds]
+    looks = {(str(line._unscaled_dash_pattern), line.get_fillstyle()) for line in drawn}
+    assert len(looks) == len(drawn)
+
+
+def test_labels_cover_no_marker_and_stand_at_their_own_curve(paper, collected):
+    for name, table in (("rate-psnr", paper.measured), ("rate-psnr", collected.measured)):
+        figure = draw(name, table)
+        figure.draw_without_rendering()
+        (ax,) = [ax for ax in figure.axes if ax.get_ylabel()]
+        curves = {line.get_color(): line for line in lines(ax)}
+        for text in ax.texts:
+            box = text.get_window_extent()
+            for line in lines(ax):
+                for x, y in ax.transData.transform(line.get_xydata()):
+                    assert not (box.x0 < x < box.x1 and box.y0 < y < box.y1), text.get_text()
+            assert text.get_color() in curves
+
+
 def test_labels_do_not_overlap_each_other(paper):
     for name, table in (
         ("rate-psnr", paper.measured),

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import tarfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -17,6 +18,7 @@ import webdataset
 import shards
 from distort.codecs import decode
 from shards import DatasetError
+from shards.plan import manifest_rows
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -212,3 +214,27 @@ def test_a_shard_of_another_plan_is_refused(copy, tree, tmp_path, run):
 def test_shell_urls_are_never_opened():
     with pytest.raises(DatasetError, match="shell commands are not opened"):
         shards.open("pipe:cat val")
+
+
+def test_the_footer_of_the_manifest_is_read_once_by_a_worker(dataset, monkeypatch):
+    data = shards.open(dataset)
+    places = []
+
+    class Watched(io.FileIO):
+        def read(self, size=-1):
+            data = super().read(size)
+            places.append(self.tell())
+            return data
+
+    @contextmanager
+    def watch(name):
+        with Watched(dataset / name) as file:
+            yield file
+
+    monkeypatch.setattr(data.storage, "open", watch)
+    first = manifest_rows(data.storage, data.plan, 0)
+    assert max(places) == (dataset / "manifest.parquet").stat().st_size
+    places.clear()
+    second = manifest_rows(data.storage, data.plan, 1)
+    assert [row["source"] for row in first] != [row["source"] for row in second]
+    assert max(places) < (dataset / "manifest.parquet").stat().st_size * 3 / 4

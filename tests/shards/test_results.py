@@ -68,7 +68,7 @@ RESULT, COLUMN = ("results", 0), ("results", 0, "columns", "jpeg-10")
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        ((*RESULT, "model", "arch"), None, "'arch' is None, not text"),
+        ((*RESULT, "model", "arch"), None, "'arch' is None, not a line of text"),
         ((*RESULT, "model", "seed"), "0", "'seed' is '0', not a whole number"),
         ((*RESULT, "model", "counts_everywhere"), "no", "neither true nor false"),
         ((*RESULT, "model", "settings"), {"quirks": ["a"]}, "setting 'quirks'"),
@@ -84,7 +84,7 @@ RESULT, COLUMN = ("results", 0), ("results", 0, "columns", "jpeg-10")
         ((*COLUMN, "top1_interval"), 3, "not two numbers"),
         ((*COLUMN, "loss"), float("inf"), "Infinity is not a number"),
         ((*COLUMN, "loss"), -1, "'loss' is -1"),
-        (("dataset", "plan"), 5, "'plan' is 5, not text"),
+        (("dataset", "plan"), 5, "'plan' is 5, not a line of text"),
         (("dataset",), [], "'dataset' is missing or not an object"),
         (("results",), {}, "'results' is not a list"),
         (("results",), [[]], r"results\[0\]: is not an object"),

@@ -10,11 +10,12 @@ from train.engine.distributed import World
 from train.engine.step import Forward, Stepper, flipped, seed_step
 from train.feed.data import Batch
 from train.methods.base import Context
+from train.methods.batchnorm import BatchNorm
 from train.methods.expert import Expert
 from train.methods.finetune import FineTuning
 from train.methods.stability import Stability
 from train.methods.terms import add_noise
-from train.networks.models import build
+from train.networks.models import ModelError, build
 from train.networks.network import Network
 from train.networks.teacher import Teacher
 from train.recipes import Recipe
@@ -287,3 +288,28 @@ def test_groups_have_learning_rates_of_their_own():
     stepper = Stepper(small(1), TwoRates(FineTuning.Options("jpeg-10"), Context("small")), CPU, lr=1.0)
     stepper.set_lr(0.5)
     assert [group["lr"] for group in stepper.optimiser.param_groups] == [0.5, 0.05]
+
+
+def test_batch_norm_is_measured_anew_and_nothing_else_changes():
+    method = BatchNorm(BatchNorm.Options("jpeg-10"), Context("small"))
+    network = small(1, dropout=0.5, norm=True)
+    network.net[1].num_batches_tracked.fill_(1000)
+    stepper = Stepper(network, method, CPU, lr=method.defaults().lr)
+    before = {name: value.clone() for name, value in stepper.model.state_dict().items()}
+    batches = [batch_of(seed=seed) for seed in range(3)]
+    for batch in batches:
+        stepper.step(iter([batch]))
+    after = stepper.model.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"net.1.running_mean", "net.1.running_var", "net.1.num_batches_tracked"}
+    with torch.no_grad():
+        features = [network.net[0](network.normalised(batch.images["jpeg-10"])) for batch in batches]
+    means = torch.stack([part.mean((0, 2, 3)) for part in features]).mean(0)
+    assert torch.allclose(after["net.1.running_mean"], means, atol=1e-5)
+    assert stepper.state()["optimiser"] is None
+
+
+def test_a_network_without_batch_norm_has_no_statistics_to_measure():
+    method = BatchNorm(BatchNorm.Options("jpeg-10"), Context("small"))
+    with pytest.raises(ModelError, match="small has no batch norm whose statistics could be measured"):
+        method.model(small(1))

@@ -196,3 +196,21 @@ def test_a_damaged_or_dangerous_checkpoint_is_refused(cli, training, interrupted
     assert result.exit_code == 1
     assert "last.pt is damaged" in result.output or "last.pt is refused" in result.output
     assert "code ran" not in result.output
+
+
+def test_a_checkpoint_of_an_older_version_is_evaluated_and_not_continued(
+    cli, training, interrupted, val_set, tmp_path
+):
+    contents = checkpoint.load(interrupted)
+    del contents["trained"]
+    contents["meta"] = {
+        name: contents["meta"][name] for name in ("arch", "method", "trained_on", "seed", "protocol")
+    }
+    torch.save({**contents, "schema": 1}, interrupted)
+    result = cli(*training("finetune", "--resume"))
+    assert result.exit_code == 1
+    assert "one of an older version can be evaluated, and continued with that version" in result.output
+    done = cli(
+        "evaluate", val_set, "--checkpoint", interrupted, "--columns", "clean", "--out", tmp_path / "r.json"
+    )
+    assert done.exit_code == 0, done.output

@@ -55,7 +55,7 @@ def test_learning_lowers_the_loss(cli, training, tmp_path):
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("objective", ["finetune", "expert", "stability"])
+@pytest.mark.parametrize("objective", ["finetune", "expert", "stability", "batchnorm"])
 @pytest.mark.parametrize("protocol", ["paper", "refcode"])
 def test_every_objective_trains_under_every_protocol(cli, training, tmp_path, objective, protocol):
     result = cli(*training(objective, "--protocol", protocol, "--seed", 1))
@@ -334,3 +334,21 @@ def test_weights_from_elsewhere_that_guess_are_pointed_out(cli, training, tmp_pa
 )
 def test_chance_is_within_two_standard_errors(top1, samples, guessing):
     assert at_chance(top1, samples, 3 if samples == 30 else 1000) is guessing
+
+
+def test_twins_of_a_protocol_differ_in_what_only_one_of_them_has(cli, training, tmp_path, read_json):
+    said = {}
+    for method in ("finetune", "expert"):
+        done = cli(*training(method, "--protocol", "refcode", "--test-columns", "jpeg-10", out=method))
+        assert done.exit_code == 0, done.output
+        said[method] = read_json(tmp_path / method / "results.json")["results"][0]["model"]["settings"]
+    shared = said["finetune"].keys() & said["expert"].keys()
+    assert {name: said["finetune"][name] for name in shared} == {name: said["expert"][name] for name in shared}
+    assert said["expert"].keys() - shared == {"alpha"}
+
+
+def test_quirks_chosen_one_by_one_stand_in_the_settings(cli, training, tmp_path, read_json):
+    done = cli(*training("expert", "--quirks", "kl-sum", "--test-columns", "jpeg-10"))
+    assert done.exit_code == 0, done.output
+    settings = read_json(tmp_path / "run" / "results.json")["results"][0]["model"]["settings"]
+    assert (settings["quirk kl-sum"], settings["quirk adam-reset"]) == (True, False)

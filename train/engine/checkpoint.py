@@ -12,7 +12,7 @@ import torch
 from shards.atomic import write_atomically
 from train.networks.weights import first_line
 
-SCHEMA = 1
+SCHEMA = 2
 LAST = "last.pt"
 
 
@@ -53,7 +53,10 @@ def load(file: Path) -> dict:
     except (RuntimeError, EOFError, ValueError, OSError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise CheckpointError(f"{file} is damaged: {first_line(error)}") from None
     if not isinstance(contents, dict) or contents.get("schema") != SCHEMA:
-        raise CheckpointError(f"{file} is not a checkpoint of schema {SCHEMA}")
+        raise CheckpointError(
+            f"{file} is not a checkpoint of schema {SCHEMA}: one of an older version can be evaluated, and "
+            "continued with that version"
+        )
     return contents
 
 

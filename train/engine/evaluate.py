@@ -144,7 +144,7 @@ def _answers(stream, candidates, columns, world: World, workers: int, total: int
         for batch in feed:
             there = batch.to(world.device)
             with exact(world.device):
-                logits = torch.stack([torch.stack([net(there.images[name]) for name in columns]) for net in nets])
+                logits = torch.stack([torch.stack([net.answer(there, name) for name in columns]) for net in nets])
             logits[..., absent] = -torch.inf  # never an answer
             labels = there.labels.expand(*logits.shape[:2], -1)
             loss = F.cross_entropy(logits.flatten(0, 2), labels.flatten(), reduction="none").view(labels.shape)

@@ -105,6 +105,7 @@ def prepare(settings: Settings, world: World) -> Job:
     checks.require_sizes(settings, world, recipe.batch, *pools)
     notes += _reading_notes(settings, found, slices.size(pools[1]), train)
     loaded = _starting_weights(settings, method, found)
+    method.check(loaded.network)
     teacher, caches = None, {}
     if reads.teacher:
         teacher = Teacher(loaded.network, world.device)
@@ -124,6 +125,7 @@ def prepare(settings: Settings, world: World) -> Job:
         "training samples": slices.size(pools[0]),
         "method": settings.method,
         "column": method.trained_on,
+        "quirks": ", ".join(sorted(method.context.quirks)),
         **{name: getattr(settings, name) for name in ("arch", "protocol", "seed")},
         **{name: value for name, value in said.items() if name not in _may_change(recipe)},
     }
@@ -202,7 +204,10 @@ def _said(settings: Settings, method: Method, recipe: Recipe, world: World, trai
     return {
         **method.settings(),
         **vars(recipe),
-        "quirks": ", ".join(sorted(method.context.quirks)),
+        # Without --quirks the protocol says them, and methods have different ones.
+        **{
+            f"quirk {name}": name in method.context.quirks for name in method.quirks if settings.quirks is not None
+        },
         "starting_weights": None if settings.weights == "none" else weights_sha256(loaded.network.net),
         "train_dataset": train.plan,
         "select_on": settings.select_on,

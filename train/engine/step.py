@@ -82,7 +82,7 @@ class Stepper:
         self.forward = Forward(self.model, method, teacher)
         self.judged = Forward(self.average.model, method, teacher) if self.average else self.forward
         self.module: nn.Module = self.forward
-        if world.size > 1:
+        if world.size > 1 and self.trained:  # DDP wants gradients to exchange
             ids = [world.device.index] if world.device.type == "cuda" else None
             self.module = DistributedDataParallel(self.forward, device_ids=ids)
         self.dtype = PRECISIONS[amp]
@@ -91,12 +91,13 @@ class Stepper:
 
     def start_optimiser(self, lr: float) -> None:
         """Begin with an optimiser that remembers nothing."""
-        self.optimiser = optimisers.make(self.recipe, self.groups, lr)
+        self.optimiser = optimisers.make(self.recipe, self.groups, lr) if self.trained else None
         self.set_lr(lr)
 
     def set_lr(self, lr: float) -> None:
         """Learning rate of the next step."""
-        optimisers.set_lr(self.optimiser, lr)
+        if self.optimiser:
+            optimisers.set_lr(self.optimiser, lr)
 
     @property
     def result(self) -> Network:
@@ -120,28 +121,33 @@ class Stepper:
             batch = next(feed).to(self.world.device)
             keys += batch.keys
             last = i == self.accumulate - 1
-            with nullcontext() if last or self.world.size == 1 else self.module.no_sync():
-                with self.autocast():
+            with nullcontext() if last or self.module is self.forward else self.module.no_sync():
+                with self.autocast(), torch.set_grad_enabled(bool(self.trained)):
                     losses, _ = self.module(flipped(batch) if self.flip else batch)
-                self.scaler.scale(losses["loss"] / self.accumulate).backward()
+                if self.trained:
+                    self.scaler.scale(losses["loss"] / self.accumulate).backward()
             for name, value in losses.items():
                 total[name] = total.get(name, 0) + value.detach() / self.accumulate
+        if self.optimiser:
+            self._update()
+        if self.average:
+            self.average.update(self.model)
+        return total, keys
+
+    def _update(self) -> None:
         if self.recipe.clip is not None:
             self.scaler.unscale_(self.optimiser)
             nn.utils.clip_grad_norm_(self.trained, self.recipe.clip)
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.optimiser.zero_grad(set_to_none=True)
-        if self.average:
-            self.average.update(self.model)
-        return total, keys
 
     def state(self) -> dict:
         """Everything a continued run needs; ``model`` is the network, readable as weights."""
         return {
             "model": self.method.predictor(self.model).net.state_dict(),
             "trained": self.model.state_dict(),  # the same tensors, and those of further layers
-            "optimiser": self.optimiser.state_dict(),
+            "optimiser": self.optimiser.state_dict() if self.optimiser else None,
             "scaler": self.scaler.state_dict(),
             "average": self.average.model.state_dict() if self.average else None,
             "average_updates": self.average.updates if self.average else None,
@@ -150,7 +156,8 @@ class Stepper:
     def load(self, state: dict) -> None:
         """Go on from another one's ``state``."""
         self.model.load_state_dict(state["trained"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        if self.optimiser:
+            self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])
         if self.average:
             self.average.model.load_state_dict(state["average"])

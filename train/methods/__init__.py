@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from shards.registry import Registry
 from train.methods.base import Context, Defaults, Method
 from train.methods.reads import CLEAN, Mixture, Reads
 from train.options import option
-from train.registry import Registry
 
 __all__ = ["CLEAN", "METHODS", "Context", "Defaults", "Method", "Mixture", "Reads", "option"]
 
@@ -16,5 +16,6 @@ METHODS = Registry(
         "finetune": "train.methods.finetune:FineTuning",
         "expert": "train.methods.expert:Expert",
         "stability": "train.methods.stability:Stability",
+        "batchnorm": "train.methods.batchnorm:BatchNorm",
     },
 )

@@ -11,9 +11,9 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from shards.registry import unknown
 from train.methods.reads import Reads
 from train.recipes.schedules import Plateau
-from train.registry import unknown
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -84,6 +84,9 @@ class Method(ABC):
     def plateau(self, lr: float) -> Plateau:
         """The schedule of ``--schedule plateau``."""
         return Plateau(lr)
+
+    def check(self, network: Network) -> None:  # noqa: B027 - most methods suit every network
+        """Raises ModelError when the options do not suit the network; asked before anything is written."""
 
     def model(self, network: Network) -> nn.Module:
         """What is trained, made once of the starting network; it may have further layers or be the network."""

@@ -35,6 +35,7 @@ class Reads:
 
     pictures: tuple[str | Mixture, ...]
     teacher: Literal["auto", "live", "cached"] | None = None
+    headers: bool = False  #: whether ``batch.headers`` holds what the bitstreams' headers say
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -43,3 +44,14 @@ class Reads:
             name for part in self.pictures for name in (part.columns if isinstance(part, Mixture) else [part])
         ]
         return tuple(dict.fromkeys(found))
+
+
+def listed(columns: str) -> tuple[str, ...]:
+    """The names in a comma-separated list. Raises ValueError when there is none, or one of them twice."""
+    names = tuple(name.strip() for name in columns.split(",") if name.strip())
+    if not names:
+        raise ValueError("--columns names no column, as in --columns jpeg-10,jpeg-5")
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"--columns names {name} twice; each of them is drawn equally often")
+    return names

@@ -29,6 +29,7 @@ class Kind(ABC):
     #: Building one runs code, or asks a server, that its name chooses: such a name is believed from the command
     #: line only, never from a checkpoint.
     must_be_named: ClassVar[bool] = False
+    wraps: ClassVar[bool] = False  #: ``name`` is the ``--arch`` of another network that this one is made around
 
     @abstractmethod
     def build(self, name: str, classes: int, **parameters: Any) -> Network | nn.Module:

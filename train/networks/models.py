@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
+from shards.registry import Registry
 from train.networks.kinds import Kind
 from train.networks.network import ModelError, Network
 from train.networks.weights import read_weights, save_weights, weights_sha256
-from train.registry import Registry
 
 __all__ = ["KINDS", "Loaded", "ModelError", "build", "load", "read_weights", "rebuild", "save_weights",
            "weights_sha256"]  # fmt: skip
@@ -27,6 +27,7 @@ KINDS = Registry(
         "lite0": "train.networks.kinds:Lite",
         "lite1": "train.networks.kinds:Lite",
         "lite2": "train.networks.kinds:Lite",
+        "rmb": "train.networks.repaired:ResidualMapping",
     },
 )
 
@@ -59,6 +60,19 @@ def make(kind: str, name: str, classes: int, **parameters: Any) -> Network:
     return network
 
 
+def wrap(kind: str, network: Network, **parameters: Any) -> Network:
+    """A network of a kind that ``wraps`` around ``network``, whose weights it keeps. Raises ModelError."""
+    described = dict(network.description)
+    inner, name, classes = (described.pop(part) for part in ("kind", "name", "classes"))
+    described.pop("package", None)
+    if described:
+        raise ModelError(f"a network of kind '{inner}' is made around another one already: start from a plain one")
+    made = KINDS.load(kind)().around(network, **parameters)
+    arch = name if parse(name) == (inner, name) else f"{inner}:{name}"
+    made.description = {"kind": kind, "name": arch, "classes": classes, **parameters}
+    return made
+
+
 def build(arch: str, classes: int) -> Network:
     """The network ``arch`` with fresh weights. Raises ModelError."""
     kind, name = parse(arch)
@@ -84,8 +98,10 @@ def rebuild(file: str, meta: Mapping[str, Any], classes: int | None = None, name
             f"{file} holds a network of kind '{kind:.60}', which no installed package provides"
             + (f"; it was made with the package {package!r:.60}" if package else "")
         )
+    family = KINDS.load(kind)
+    confirmed = named is not None and (parse(named) == (kind, name) or (family.wraps and named == name))
     # A further colon leads elsewhere: timm:hf-hub:… asks a server.
-    if (KINDS.load(kind).must_be_named or ":" in name) and (named is None or parse(named) != (kind, name)):
+    if (family.must_be_named or ":" in name) and not confirmed:
         raise ModelError(
             f"{file} asks for the network '{name:.100}', which runs code or asks a server by that name; "
             "if you trust it, name it yourself with --arch"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from train.feed.data import Batch
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -24,6 +27,9 @@ class Network(nn.Module):
     it is known. ``description`` says how to build it again; it stands in the metadata of its weights.
     """
 
+    needs_headers: ClassVar[bool] = False  #: whether ``answer`` wants ``batch.headers``
+    prefix: ClassVar[str] = ""  #: of the layers' names in ``net``, where that is a module around a classifier
+
     def __init__(
         self, net: nn.Module, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD,
         input_size: int | None = None,
@@ -37,20 +43,65 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, float32 (batch, classes), of pictures (batch, height, width, 3) in grey levels 0..255."""
+        return self.net(self.normalised(images)).float()
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Pictures (batch, height, width, 3) in grey levels as ``net`` takes them: NCHW floats."""
         x = (images.float() - self.mean) / self.std
-        return self.net(x.permute(0, 3, 1, 2)).float()  # the permuted view is channels_last as it stands
+        return x.permute(0, 3, 1, 2)  # this view is channels_last as it stands
+
+    def answer(self, batch: Batch, name: str) -> Tensor:
+        """Logits, float32 (batch, classes), of the pictures called ``name`` in a batch."""
+        return self(batch.images[name])
 
     def layer(self, name: str) -> nn.Module:
         """The layer of ``net`` with this dotted name. Raises ModelError with the nearest name."""
-        layers = dict(self.net.named_modules())
+        layers = self.layers()
         if name not in layers:
             near = difflib.get_close_matches(name, layers, n=1, cutoff=0.3)
-            hint = f"did you mean '{near[0]}'?" if near else f"it begins with {', '.join(list(layers)[1:6])}, …"
-            raise ModelError(f"the network has no layer '{name}': {hint}")
+            hint = f"did you mean '{near[0]}'? " if near else ""
+            top = ", ".join(layer for layer in layers if "." not in layer)
+            raise ModelError(f"the network has no layer '{name}': {hint}It has {top}, and layers inside them")
         return layers[name]
 
-    def taps(self, images: Tensor, layers: Sequence[str]) -> tuple[Tensor, dict[str, Tensor]]:
-        """``(logits, {layer: its output})`` of one pass."""
+    def layers(self) -> dict[str, nn.Module]:
+        """The layers by dotted name."""
+        modules = self.net.named_modules()
+        return {n.removeprefix(self.prefix): m for n, m in modules if n.startswith(self.prefix) and n}
+
+    @torch.no_grad()
+    def stages(self, count: int = 4) -> list[str]:
+        """The layers after which the picture becomes smaller, the last ``count`` of them: a ResNet's four stages.
+
+        Found by one pass over a grey picture; of several layers of one size the outermost is taken, then the last.
+        """
+        found: dict[int, str] = {}
+
+        def note(name: str):
+            def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+                if isinstance(output, Tensor) and output.ndim == 4 and min(output.shape[2:]) > 1:
+                    before = found.get(output.shape[2])
+                    if before is None or name.count(".") <= before.count("."):
+                        found[output.shape[2]] = name
+
+            return hook
+
+        training = self.training
+        hooks = [layer.register_forward_hook(note(name)) for name, layer in self.layers().items()]
+        try:
+            side = self.input_size or 224
+            self.eval()(torch.full((1, side, side, 3), 128, dtype=torch.uint8, device=self.mean.device))
+        finally:
+            self.train(training)
+            for hook in hooks:
+                hook.remove()
+        if len(found) < 2:
+            raise ModelError(f"{type(self.net).__name__} does not make its pictures smaller: name the layers")
+        sides = sorted(found)[:count]
+        return [found[side] for side in reversed(sides)]
+
+    def taps(self, images: Tensor, layers: Sequence[str], *more: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        """``(logits, {layer: its output})`` of one pass; ``more`` is what a network wants besides the pictures."""
         found: dict[str, Tensor] = {}
 
         def keep(name: str):
@@ -58,7 +109,7 @@ class Network(nn.Module):
 
         hooks = [self.layer(name).register_forward_hook(keep(name)) for name in layers]
         try:
-            return self(images), found
+            return self(images, *more), found
         finally:
             for hook in hooks:
                 hook.remove()

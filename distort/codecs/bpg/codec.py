@@ -82,6 +82,7 @@ class Bpg(_Intra):
 
     name = "bpg"
     extension = "bpg"
+    signature = rb"BPG\xfb"
     meaning = "QP, as bpgenc's -q; libx265 with the settings of bpgenc -m 9; YCbCr 4:2:0"
     example = "bpg-41"
     title = "BPG"
@@ -137,6 +138,7 @@ class Hevc(_Intra):
 
     name = "hevc"
     extension = "hevc"
+    signature = rb"\x00?\x00\x00\x01\x40\x01"  # a start code and a video parameter set
     meaning = "QP, as bpg's: the same picture as a bare HEVC stream, with its parameter sets"
     example = "hevc-41"
     title = "HEVC"

@@ -1,0 +1,213 @@
+"""What engines share: retries, refusals and deaths. An engine itself only starts, waits and stops.
+
+Engines run **units** of work, somewhere, and know no pixels. Whoever makes the units (``distort.units``) says what
+comes next and what becomes of the results. A new engine is a subclass of ``Engine`` and one line in
+``distort.engines.REGISTRY`` or, in another package, in the entry-point group ``codecproof.engines``.
+"""
+
+from __future__ import annotations
+
+import traceback
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+DEATHS = 2  #: a unit that kills its worker this often has failed
+LOSSES = 10  #: a unit that loses its machine this often has failed
+
+#: Workers are single-threaded; parallelism comes from having several.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPJ_NUM_THREADS")
+
+
+class Unit:
+    """A piece of work for one worker: picklable, compared by identity. Subclasses say what."""
+
+    shard: int
+
+
+Report = Callable[[int, int], None]  #: pictures done, pictures among them that were bad
+Function = Callable[[Unit, Report], Any]  #: picklable; what a worker calls for every unit
+
+
+class UnfitNode(OSError):
+    """Raised by the function where this machine would write different bytes, or cannot run the codecs."""
+
+
+# What happens to a shard, as ``run`` yields it.
+
+
+@dataclass(frozen=True)
+class Progress:
+    """So many of its pictures are done, so many of those were bad."""
+
+    shard: int
+    done: int
+    bad: int
+
+
+@dataclass(frozen=True)
+class Done:
+    shard: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    shard: int
+    reason: str
+    storage: bool = False  #: an OSError: other shards would fail alike
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A machine found itself unfit; its work goes to another one."""
+
+    shard: int
+    reason: str
+
+
+Event = Progress | Done | Failed | Refused
+
+
+# What happens to a unit, as an engine tells it.
+
+
+@dataclass(frozen=True)
+class Returned:
+    value: Any
+
+
+@dataclass(frozen=True)
+class Raised:
+    reason: str
+    storage: bool = False
+
+
+@dataclass(frozen=True)
+class Unfit:
+    reason: str
+    node: str = ""  #: the engine's name for the machine
+
+
+@dataclass(frozen=True)
+class Died:
+    """Its worker was killed or crashed, perhaps because of the unit."""
+
+    how: str
+    crashed: bool = False  #: by a fault of its own code, a segmentation fault say
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Its machine is gone, or its worker never began: not the unit's fault."""
+
+    how: str
+
+
+Outcome = Returned | Raised | Unfit | Died | Lost
+
+
+def attempt(function: Function, unit: Unit, report: Report) -> Returned | Raised | Unfit:
+    """Call ``function`` and say how it ended."""
+    try:
+        return Returned(function(unit, report))
+    except UnfitNode as error:
+        return Unfit(str(error))
+    except Exception as error:
+        reason = str(error) if isinstance(error, ValueError | OSError) else traceback.format_exc()
+        return Raised(reason, isinstance(error, OSError))
+
+
+class Engine(ABC):
+    """Somewhere to run units. ``address`` is where a cluster is found, for engines that need one."""
+
+    splits: ClassVar[bool] = False  #: workers share this machine's disk: they help each other with a shard
+    addressed: ClassVar[bool] = False  #: takes an address
+
+    def __init__(self, function: Function, workers: int | None = None, address: str | None = None):
+        self.function, self.workers, self.address = function, workers, address
+
+    @abstractmethod
+    def room(self) -> int:
+        """How many more units may be started now."""
+
+    @abstractmethod
+    def start(self, unit: Unit) -> None:
+        """Have a worker call ``attempt(function, unit, report)``."""
+
+    @abstractmethod
+    def wait(self) -> Iterable[tuple[Unit, Outcome]]:
+        """Wait a while for units to end, and say how they did; every unit that was started ends once."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End all work. Shards are committed whole or not at all, so that loses only unfinished ones."""
+
+    def avoid(self, node: str) -> bool:
+        """Give no more units to ``node``; False when there is no other."""
+        return False
+
+
+class Work(Protocol):
+    """Units to be done, in the order in which they should be."""
+
+    def next(self) -> Unit | None:
+        """What to start now; None when there is nothing until another unit ends."""
+
+    def again(self, unit: Unit) -> None:
+        """``unit`` did not get done through no fault of its own, or may be tried once more."""
+
+    def ended(self, unit: Unit, value: Any) -> Iterable[Event]: ...
+
+    def failed(self, unit: Unit, reason: str, storage: bool = False) -> Iterable[Event]: ...
+
+    def fatal(self, unit: Unit, died: Died) -> Iterable[Event]:
+        """``unit`` has killed its worker ``DEATHS`` times."""
+
+    def close(self) -> None: ...
+
+
+def run(engine: Engine, work: Work) -> Iterator[Event]:
+    """Do all the work; yields what happens as it happens. Every shard ends in exactly one Done or Failed.
+
+    Leaving the iterator ends all work.
+    """
+    deaths: Counter[Unit] = Counter()
+    losses: Counter[Unit] = Counter()
+    flying = 0
+    try:
+        while True:
+            while engine.room() > 0 and (unit := work.next()) is not None:
+                engine.start(unit)
+                flying += 1
+            if not flying:
+                return
+            for unit, outcome in engine.wait():
+                flying -= 1
+                match outcome:
+                    case Returned(value):
+                        yield from work.ended(unit, value)
+                    case Raised(reason, storage):
+                        yield from work.failed(unit, reason, storage)
+                    case Unfit(reason, node):
+                        if engine.avoid(node):
+                            work.again(unit)
+                            yield Refused(unit.shard, reason)
+                        else:
+                            yield from work.failed(unit, reason, storage=True)
+                    case Died():
+                        deaths[unit] += 1
+                        if deaths[unit] >= DEATHS:
+                            yield from work.fatal(unit, outcome)
+                        else:
+                            work.again(unit)
+                    case Lost(how):
+                        losses[unit] += 1
+                        if losses[unit] >= LOSSES:
+                            yield from work.failed(unit, f"lost {LOSSES} times: {how}")
+                        else:
+                            work.again(unit)
+    finally:
+        engine.close()
+        work.close()

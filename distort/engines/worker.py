@@ -1,0 +1,29 @@
+"""What a process of the local engine runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from multiprocessing.connection import Connection
+
+from distort.engines.base import attempt
+
+
+def work(pipe: int, life: int) -> None:
+    """Do what comes through ``pipe`` until it ends; ``life`` ends with the parent, also in the middle of work."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    threading.Thread(target=_end_with_parent, args=(life,), daemon=True).start()
+    connection = Connection(pipe)
+    try:
+        function = connection.recv()
+        connection.send(None)  # we have begun
+        while True:
+            connection.send(attempt(function, connection.recv(), lambda done, bad: None))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass
+
+
+def _end_with_parent(life: int) -> None:
+    os.read(life, 1)
+    os._exit(1)

@@ -1,0 +1,153 @@
+"""From one picture to what every column stores of it."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from distort import crops, pictures, sources
+from distort.codecs import UnsupportedPicture, decoder
+from distort.codecs.lossless import LOSSLESS
+from distort.columns import CLEAN
+from distort.distortion import Distortion, DistortionError, generator
+from distort.metrics import Reference
+from distort.pictures import BadPicture
+from distort.places import place
+from distort.stages import Stages
+from shards.access import Files, Stored
+from shards.dataset import Dataset
+from shards.plan import column_folder, shard_name
+
+AHEAD = 16  #: pictures on their way from a remote source
+Record = tuple[dict, bytes]  #: what ``ShardWriter.add`` takes
+PLACES = ["key", "label", "source", "offset", "size"]  #: columns of the clean rows that ``stored`` needs
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A clean crop, to be distorted."""
+
+    key: str
+    label: int | None
+    source: str
+    clean: np.ndarray  #: uint8 (height, width, 3), read-only
+
+
+class Maker:
+    """Makes the samples of a dataset's columns. ``stages`` adds up what takes how long."""
+
+    def __init__(self, dataset: Dataset, distortions: list[Distortion], source_root: str | None):
+        self.dataset, self.distortions, self.root = dataset, distortions, source_root
+        self.settings = dataset.plan.settings
+        self.crop = crops.parse(self.settings["crop"])
+        self.store = LOSSLESS[self.settings["clean"]]
+        self.files = Files(dataset.storage)
+        self.stages = Stages()
+
+    def from_source(self, row: dict, read: Callable[[], bytes], columns: tuple[str, ...]) -> list[Record]:
+        """The records of one picture's samples. Raises BadPicture, also for one that a codec cannot hold."""
+        with self.stages.time("read"):
+            data = read()
+        with self.stages.time("decode"):
+            image = pictures.load(data, self.settings["exif_orientation"])
+        with self.stages.time("crop"):
+            cut = self.crop.apply(image, self.settings["seed"], row["key"])
+        records = []
+        for key, clean in cut:
+            try:
+                records += self.records(Sample(key, row["label"], row["source"], clean), columns)
+            except UnsupportedPicture as error:
+                raise BadPicture(str(error)) from None
+        return records
+
+    def from_clean(self, shard: int, rows: list[dict], columns: tuple[str, ...]) -> Iterator[list[Record]]:
+        """The records of samples whose clean crops are stored. Raises DatasetError, DistortionError."""
+        mark = self.dataset.parquet(CLEAN, shard, [])[1]
+        tar = Stored(shard_name(column_folder(CLEAN), shard, "tar"), mark.tar_size, mark.tar_sha256)
+        decode = decoder(self.dataset.column(CLEAN))
+        for row in rows:
+            with self.stages.time("read"):
+                data = self.files.read(tar, row["offset"], row["offset"] + row["size"])
+            with self.stages.time("decode"):
+                clean = decode(data)
+            clean.flags.writeable = False
+            sample = Sample(row["key"], row["label"], row["source"], clean)
+            try:
+                yield list(self.records(sample, columns))
+            except UnsupportedPicture as error:
+                raise DistortionError(
+                    f"key '{sample.key}' ({sample.source}) cannot be in such a column: {error}; "
+                    "make a new dataset with this distortion, in which the picture is left out"
+                ) from None
+
+    def records(self, sample: Sample, columns: tuple[str, ...]) -> Iterator[Record]:
+        """What ``ShardWriter.add`` takes, for each of ``columns``. Raises DistortionError, UnsupportedPicture."""
+        if CLEAN in columns:
+            with self.stages.time("clean"):
+                data = self.store.encode(sample.clean)
+            yield self._record(CLEAN, sample, self.store.extension, None, None, 1.0), data
+        wanted = [distortion for distortion in self.distortions if distortion.name in columns]
+        if not wanted:
+            return
+        with self.stages.time("SSIM"):
+            reference = Reference(sample.clean, self.settings["ssim"])
+        for distortion in wanted:
+            yield self._distort(distortion, sample, reference)
+
+    def _distort(self, distortion: Distortion, sample: Sample, reference: Reference) -> tuple[dict, bytes]:
+        rng = generator(self.settings["seed"], sample.key, distortion.name)
+        try:
+            made = distortion.apply(sample.clean, self.store, rng, self.stages)
+            with self.stages.time("PSNR"):
+                psnr = reference.psnr(made.rgb)
+            with self.stages.time("SSIM"):
+                ssim = reference.ssim(made.rgb)
+        except UnsupportedPicture as error:
+            raise UnsupportedPicture(f"{distortion.name}: {error}") from None
+        except (ValueError, RuntimeError, OSError) as error:
+            height, width, _ = sample.clean.shape
+            raise DistortionError(
+                f"{distortion.name} failed on key '{sample.key}' ({sample.source}, {width}x{height}): {error}"
+            ) from error
+        psnr = None if math.isinf(psnr) else round(psnr, 6)
+        ssim = None if ssim is None else round(ssim, 6)
+        return self._record(
+            distortion.name, sample, distortion.extension(self.store), made.bytes, psnr, ssim
+        ), made.stored
+
+    def _record(
+        self,
+        column: str,
+        sample: Sample,
+        extension: str,
+        bytes: int | None,
+        psnr: float | None,
+        ssim: float | None,
+    ) -> dict:
+        height, width, _ = sample.clean.shape
+        return {
+            "column": column, "key": sample.key, "label": sample.label, "source": sample.source,
+            "extension": extension, "width": width, "height": height, "bytes": bytes, "psnr": psnr, "ssim": ssim,
+        }  # fmt: skip
+
+    def reads(self, rows: list[dict]) -> Iterator[tuple[dict, Callable[[], bytes]]]:
+        """Every row with a function that reads its picture; some are on their way from an object store already."""
+        if not place(self.root).remote:
+            yield from ((row, partial(self._read, row)) for row in rows)
+            return
+        with ThreadPoolExecutor(AHEAD) as pool:
+            waiting: deque = deque()
+            for row in rows:
+                waiting.append((row, pool.submit(self._read, row).result))
+                if len(waiting) == AHEAD:
+                    yield waiting.popleft()
+            yield from waiting
+
+    def _read(self, row: dict) -> bytes:
+        return sources.read(self.root, row["source"], row["offset"], row["size"])

@@ -1,0 +1,56 @@
+"""Batch-norm re-estimation: running statistics of one column, and nothing else changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from train.methods.base import Defaults, Method
+from train.methods.reads import Reads
+from train.options import option
+
+
+class BatchNorm(Method):
+    """Running statistics of batch norm, measured anew on one column; no weight changes (Li et al. 2017, AdaBN).
+
+    One epoch of passes without gradient; every statistic is the mean over its batches. With several ranks it is
+    that of the first one's share.
+    """
+
+    title = "Batch norm"
+    example = "--column jpeg-10 --arch resnet50 --weights imagenet --out runs/bn-jpeg-10"
+
+    @dataclass(frozen=True)
+    class Options:
+        column: str = option(help="The distortion to measure, as jpeg-10.")
+
+    def defaults(self):
+        return Defaults(lr=0.0, batch=384, epochs=1, published=True)
+
+    def reads(self):
+        return Reads((self.options.column,))
+
+    def model(self, network):
+        from train.networks.network import ModelError, batch_norms
+
+        norms = batch_norms(network)
+        if not norms:
+            raise ModelError(f"{self.context.arch} has no batch norm whose statistics could be measured")
+        for norm in norms:
+            norm.momentum = None  # the mean over all batches from now on
+            norm.num_batches_tracked.zero_()
+        return network
+
+    def parameter_groups(self, model):
+        return []
+
+    def train_mode(self, model):
+        from train.networks.network import batch_norms
+
+        model.eval()
+        for norm in batch_norms(model):
+            norm.train()
+
+    def losses(self, model, batch):
+        logits = model(batch.images[self.options.column])
+        ce = self.cross_entropy(model, logits, batch.labels)
+        return {"loss": ce, "ce": ce}, logits

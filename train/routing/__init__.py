@@ -1,0 +1,5 @@
+"""Several networks and a rule that says which of them answers: by the bitstream's header, or by the pictures."""
+
+from train.routing.router import OTHERWISE, NoExpert, Router
+
+__all__ = ["OTHERWISE", "NoExpert", "Router"]

@@ -1,0 +1,142 @@
+"""The router: codec and quality are read from the bitstream's own header, and the expert for them answers.
+
+No network guesses the quality, so this bounds every method that has to guess it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from distort import codecs, grammar
+from distort.codecs.headers import LOSSLESS, Header, read_header
+from train.networks.precision import exact
+from train.networks.wrapped import quality
+
+if TYPE_CHECKING:
+    from train.feed.data import Batch
+
+OTHERWISE = ("nearest", "base", "error")  #: what to do with a bitstream that no expert was trained for
+TOLERANCE = 0.1  #: relative, of values that a format tells roughly (JPEG 2000's ratio)
+CLEAN = "clean"
+
+Answering = Callable[[Tensor], Tensor]
+
+
+class NoExpert(ValueError):
+    """No expert was trained for a bitstream, and the policy offers nothing else; the message names both."""
+
+
+def header_of(column: str) -> Header:
+    """What the headers of a column's bitstreams say: its last codec and VALUE. ``clean`` is lossless."""
+    if column == CLEAN:
+        return Header(LOSSLESS, None)
+    step = grammar.split(column)[-1]
+    return Header(step.name, None if step.value is None else float(step.value))
+
+
+class Router(nn.Module):
+    """Experts by the column that each was trained for, as ``{"jpeg-10": network, "bpg-46": network}``.
+
+    An expert is a ``Network`` or anything that takes uint8 pictures (batch, height, width, 3) and returns logits:
+    a TorchScript module, say. ``base`` answers what no expert is for. ``otherwise``: ``nearest``, the expert of
+    the same codec whose quality is nearest, else ``base``; ``base``; or ``error``.
+
+    >>> Router({"jpeg-10": expert}, base=pretrained).predict([path.read_bytes()])
+    """
+
+    needs_headers = True
+
+    def __init__(
+        self, experts: Mapping[str, Answering], base: Answering | None = None, otherwise: str = "nearest"
+    ):
+        super().__init__()
+        if otherwise not in OTHERWISE:
+            raise ValueError(f"unknown policy '{otherwise}': there are {', '.join(OTHERWISE)}")
+        if not experts:
+            raise ValueError("a router needs an expert at least")
+        if otherwise == "base" and base is None:
+            raise ValueError("the policy 'base' needs a base network: give --arch with --weights")
+        self.columns, self.otherwise = list(experts), otherwise
+        self.headers = [header_of(column) for column in experts]
+        self.experts: list[Answering] = [*experts.values(), *([] if base is None else [base])]
+        self.base = None if base is None else len(experts)
+        self.net = nn.ModuleList(expert for expert in self.experts if isinstance(expert, nn.Module))
+
+    def choose(self, header: Header) -> int:
+        """Index in ``experts`` of the one that answers. Raises NoExpert."""
+        same = [i for i, own in enumerate(self.headers) if own.codec == header.codec]
+        if header.value is None:
+            fit = same if len(same) == 1 else []  # the format does not tell which of several it is
+        else:
+            fit = [i for i in same if _agree(self.headers[i], header)]
+            if not fit and self.otherwise == "nearest":
+                fit = same
+        if fit:
+            wanted = quality(header)
+            return min(fit, key=lambda i: abs(quality(self.headers[i]) - wanted))
+        if self.base is None or self.otherwise == "error":
+            raise NoExpert(
+                f"no expert was trained for {header}; there are experts for {', '.join(self.columns)}"
+                + ("" if self.otherwise == "error" else "; a base network would answer it (--arch with --weights)")
+            )
+        return self.base
+
+    def route(self, bitstream: bytes) -> str:
+        """The column whose expert answers this bitstream, or "base". Raises NoExpert, ValueError."""
+        chosen = self.choose(read_header(bitstream))
+        return "base" if chosen == self.base else self.columns[chosen]
+
+    def answer(self, batch: Batch, name: str) -> Tensor:
+        """Logits, float32 (batch, classes), of the pictures called ``name``, by ``batch.headers``."""
+        return self._answer(batch.images[name], [self.choose(header) for header in batch.headers[name]])
+
+    def _answer(self, images: Tensor, chosen: Sequence[int]) -> Tensor:
+        found: list[Tensor | None] = [None] * len(chosen)
+        for expert in sorted(set(chosen)):
+            rows = [row for row, own in enumerate(chosen) if own == expert]
+            for row, logits in zip(rows, self.experts[expert](images[rows]).float(), strict=True):
+                found[row] = logits
+        return torch.stack(found)  # type: ignore[arg-type]
+
+    @torch.no_grad()
+    def predict(self, bitstreams: Sequence[bytes], batch: int = 64) -> Tensor:
+        """Logits, float32 (len(bitstreams), classes), in the order of the bitstreams, which may be of any codecs.
+
+        Each expert answers in batches of its own of at most ``batch`` pictures of one size. Raises NoExpert, and
+        ValueError when a bitstream cannot be decoded.
+        """
+        self.eval()
+        device = next((p.device for p in self.parameters()), torch.device("cpu"))
+        groups: dict[tuple, list[int]] = {}
+        pictures: list[np.ndarray] = []
+        for i, data in enumerate(bitstreams):
+            header = read_header(data)
+            pictures.append(codecs.decode(data, _extension(header, data)))
+            groups.setdefault((self.choose(header), pictures[i].shape), []).append(i)
+        found: dict[int, Tensor] = {}
+        with exact(device):
+            for (expert, _), rows in groups.items():
+                for part in (rows[at : at + batch] for at in range(0, len(rows), batch)):
+                    images = torch.from_numpy(np.stack([pictures[i] for i in part])).to(device)
+                    found.update(zip(part, self.experts[expert](images).float().cpu(), strict=True))
+        return torch.stack([found[i] for i in range(len(bitstreams))]) if found else torch.empty(0, 0)
+
+
+def _agree(own: Header, header: Header) -> bool:
+    """Whether an expert for ``own`` was trained for ``header``; both have values of the same codec."""
+    assert own.value is not None
+    assert header.value is not None
+    rough = codecs.load(own.codec).log_scale
+    return abs(math.log(header.value / own.value)) < TOLERANCE if rough else own.value == header.value
+
+
+def _extension(header: Header, data: bytes) -> str:
+    if header.codec != LOSSLESS:
+        return codecs.load(header.codec).extension  # type: ignore[attr-defined]
+    return "png" if data.startswith(b"\x89PNG") else "webp"
