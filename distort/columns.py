@@ -24,14 +24,12 @@ ADVICE = "\nUse what it was made with, or make a new dataset; --any-version mixe
 def declare(dataset: Dataset, distortions: list[Distortion], any_version: bool = False) -> None:
     """Write ``column.json`` of every column that is new; refuse one that would be made otherwise here.
 
-    Finished columns are only read, so they are not compared. ``any_version`` lets library versions differ, but no
-    settings. Raises DatasetError, also when a codec cannot hold crops of the size that all of them have here.
+    What is finished is only read, so its library versions may differ. ``any_version`` lets them differ elsewhere,
+    too, but no settings. Raises DatasetError, also when a codec cannot hold crops of this size.
     """
     _check_size(dataset, distortions)
     for name, column in _described(dataset, distortions):
         file = f"{column_folder(name)}/{COLUMN}"
-        if _finished(dataset, name):
-            continue
         if name not in dataset.columns:
             with suppress(FileExistsError):  # another job was faster
                 dataset.storage.create(file, (json.dumps(column, indent=2, sort_keys=True) + "\n").encode())
@@ -64,15 +62,11 @@ def check(dataset: Dataset, specs: tuple[str, ...], any_version: bool = False) -
     except (DistortionError, ImportError, OSError) as error:
         raise UnfitNode(f"{here} cannot make {', '.join(specs)}: {error}; install what it lacks") from error
     for name, column in described:
-        if not _finished(dataset, name) and (clash := _clash(dataset, name, column, any_version)):
+        if clash := _clash(dataset, name, column, any_version):
             raise UnfitNode(
                 f"{here} would make other files than column '{name}' of {dataset.storage.url} holds:{clash}"
             )
     return distortions
-
-
-def _finished(dataset: Dataset, name: str) -> bool:
-    return name in dataset.columns and len(dataset.committed(name)) == dataset.plan.shards
 
 
 def _described(dataset: Dataset, distortions: list[Distortion]) -> Iterator[tuple[str, dict]]:
@@ -99,8 +93,14 @@ def _column(name: str, extension: str, steps: list[dict]) -> tuple[str, dict]:
 
 
 def _clash(dataset: Dataset, name: str, column: dict, any_version: bool) -> str:
-    """How ``column`` differs from what the dataset says of it, with advice; empty when it does not."""
-    differences = list(_differences(dataset.columns.get(name) or {}, column, any_version))
+    """How ``column`` differs from what the dataset says of it, with advice; empty when it does not.
+
+    Nothing is compared of finished clean crops, and no versions of other columns that are finished.
+    """
+    finished = name in dataset.columns and len(dataset.committed(name)) == dataset.plan.shards
+    if finished and name == CLEAN:
+        return ""
+    differences = list(_differences(dataset.columns.get(name) or {}, column, any_version or finished))
     return "\n  ".join(["", *differences]) + ADVICE if differences else ""
 
 

@@ -4,7 +4,8 @@ import os
 import signal
 import time
 
-from distort.units import Result
+from distort.shard import ShardMaker
+from distort.units import MakePictures, Result
 
 
 def work(unit, report):
@@ -45,3 +46,12 @@ def slow(unit, report):
 class Unreadable:
     def __reduce__(self):
         return divmod, (1, 0)
+
+
+class Crashing(ShardMaker):
+    """One picture crashes its decoder."""
+
+    def _pictures(self, unit: MakePictures, errors):
+        if "chelsea_3" in str(unit.rows) and not unit.died:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        yield from super()._pictures(unit, errors)
