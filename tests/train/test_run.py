@@ -95,7 +95,7 @@ def test_workers_change_who_reads_what_and_nothing_else(cli, training, tmp_path)
 
 
 def test_the_log_has_images_per_second_waiting_losses_by_name_and_eta(cli, training, monkeypatch):
-    monkeypatch.setattr("train.engine.progress.LOG_EVERY", 0.0)
+    monkeypatch.setattr("shards.console.LOG_EVERY", 0.0)
     monkeypatch.setattr("train.engine.loop.CHECK_EVERY", 1)
     output = cli(*training("expert")).output
     assert "images/s, waiting" in output

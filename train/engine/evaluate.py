@@ -138,8 +138,10 @@ def _answers(stream, candidates, columns, world: World, workers: int, total: int
     """Per batch of this rank: keys, labels, places, losses, ranks, predicted classes and their probabilities."""
     nets = [candidate.network.to(world.device).eval() for candidate in candidates]
     found = []
-    bar = Progress("evaluate", total, quiet=not world.first)
-    with batches(stream, workers, pin=world.device.type == "cuda") as items:
+    with (
+        Progress("evaluate", total, quiet=not world.first) as bar,
+        batches(stream, workers, pin=world.device.type == "cuda") as items,
+    ):
         feed = Waiting(items)
         for batch in feed:
             there = batch.to(world.device)
@@ -155,9 +157,6 @@ def _answers(stream, candidates, columns, world: World, workers: int, total: int
             values = (values.cpu() for values in (loss, rank, predicted, confidence))
             found.append((batch.keys, batch.labels, batch.places, *values))
             bar.update(world.size * len(batch.keys), feed.seconds)
-            if bar.due:
-                bar.show({})
-    bar.close()
     return found
 
 

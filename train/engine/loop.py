@@ -57,6 +57,7 @@ class Training:
         #: How the epoch that is running is laid out; another one after a change of ranks or workers.
         self.layout = self._own_layout()
         self.pending: list[tuple[torch.Tensor, list[str]]] = []
+        self.latest: dict[str, float] = {}  #: losses of the last step that was looked at
         self.saved = time.monotonic()
         self.traced = False
 
@@ -94,8 +95,12 @@ class Training:
         """The rest of an epoch; returns means of its losses over all ranks and steps."""
         state, steps, seed = self.state, self.job.steps, self.job.settings.seed
         title = f"epoch {state.epoch + 1}/{self.job.epochs}"
-        bar = Progress(title, steps * self.job.batch, state.step * self.job.batch, quiet=not self.world.first)
-        with self._batches(self._stream()) as items, self._trace() as trace:
+        total, done, quiet = steps * self.job.batch, state.step * self.job.batch, not self.world.first
+        with (
+            Progress(title, total, done, quiet) as bar,
+            self._batches(self._stream()) as items,
+            self._trace() as trace,
+        ):
             feed = Waiting(items)
             while state.step < steps:
                 seed_step(seed, TRAINING, state.epoch, state.step, self.world.rank)
@@ -104,14 +109,13 @@ class Training:
                 self.names = list(losses)
                 self.pending.append((torch.stack(list(losses.values())), keys))
                 state.step += 1
-                bar.update(self.job.batch, feed.seconds)
                 if bar.due or len(self.pending) >= CHECK_EVERY:
-                    self._look(bar)
+                    self._look()
+                bar.update(self.job.batch, feed.seconds, self.latest)
                 self._between_steps()
                 if trace:
                     trace.step()
-        self._look(bar)
-        bar.close()
+            self._look()
         totals = self.world.sum(list(state.sums.values()))
         count = steps * self.world.size
         means = {f"train_{name}": value / count for name, value in zip(state.sums, totals, strict=True)}
@@ -125,7 +129,7 @@ class Training:
         pin = self.world.device.type == "cuda"
         return batches(stream, self.job.settings.workers, pin=pin)
 
-    def _look(self, bar: Progress | None = None) -> None:
+    def _look(self) -> None:
         """Fetch the last steps' losses. Raises TrainingError naming the samples of one that is not finite."""
         if not self.pending:
             return
@@ -136,8 +140,7 @@ class Training:
             for name, value in zip(self.names, row.tolist(), strict=True):
                 self.state.sums[name] = self.state.sums.get(name, 0.0) + value
         self.pending.clear()
-        if bar and bar.due:
-            bar.show(dict(zip(self.names, rows[-1].tolist(), strict=True)))
+        self.latest = dict(zip(self.names, rows[-1].tolist(), strict=True))
 
     def _not_finite(self, losses: dict[str, float], keys: list[str]) -> str:
         file = self.folder.path / f"not-finite-keys-rank{self.world.rank}.txt"

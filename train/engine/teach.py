@@ -76,8 +76,10 @@ def _compute(dataset, name, teacher, source, found: Survey, todo: list[int], bat
     stream = Stream(source, slices.evaluation(pool, rank=0, ranks=1, batch=batch))
     clean = ColumnReader(dataset, CLEAN, Files(dataset.storage))
     shards: dict[int, Shard] = {}
-    bar = Progress("teach", slices.size(pool), quiet=not world.first)
-    with batches(stream, workers, pin=world.device.type == "cuda") as items:
+    with (
+        Progress("teach", slices.size(pool), quiet=not world.first) as bar,
+        batches(stream, workers, pin=world.device.type == "cuda") as items,
+    ):
         feed = Waiting(items)
         for part in feed:
             scores = teacher.log_probs(part.images[CLEAN].to(world.device, non_blocking=True)).cpu().numpy()
@@ -95,6 +97,3 @@ def _compute(dataset, name, teacher, source, found: Survey, todo: list[int], bat
                     teachers.write_shard(dataset.storage, name, shard, done, rows.mark.tar_sha256, keys)
                     yield shard
             bar.update(len(part.keys), feed.seconds)
-            if bar.due:
-                bar.show({})
-    bar.close()
