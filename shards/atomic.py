@@ -21,6 +21,8 @@ def write_atomically(file: Path, write: Callable[[Path], None]) -> None:
         os.replace(partial, file)
         flush(file.parent)
     except OSError as error:
-        raise OSError(error.errno, error.strerror or str(error), str(file)) from error
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(file)) from error
     finally:
         partial.unlink(missing_ok=True)

@@ -49,3 +49,15 @@ def test_train_without_pytorch_says_how_to_get_it():
     done = subprocess.run([sys.executable, "-c", code, *teach], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr == "train needs PyTorch: pip install 'codecproof[train]'\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [("--help", 0), ("--version", 0), ("expert --help", 0), ("expert", 2), ("evaluate data --out x", 2),
+     ("expret", 2), ("finetune data --columm x", 2), ("--nonsense", 2)],
+)  # fmt: skip
+def test_help_and_usage_errors_of_train_need_no_pytorch(arguments, status):
+    code = "import sys; sys.modules['torch'] = None; from train.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, *arguments.split()], capture_output=True, text=True)
+    assert done.returncode == status, done.stderr
+    assert "PyTorch" not in done.stderr
