@@ -147,8 +147,8 @@ def _may_change(recipe: Recipe) -> set[str]:
 
 
 def tested_columns(settings: Settings, val: Dataset) -> list[str]:
-    """The columns of the last evaluation. Raises DatasetError when VAL does not have them."""
-    if settings.test_columns == "none":
+    """The columns of the last evaluation, if there is one. Raises DatasetError when VAL does not have them."""
+    if settings.test_columns == "none" or not METHODS.load(settings.method).evaluated:
         return []
     names = list(val.columns)
     if settings.test_columns != "all":

@@ -205,7 +205,7 @@ class Training:
                 with self.stepper.autocast():
                     losses, logits = judged(batch)
                 names, count = list(losses), len(batch.labels)
-                correct = (logits.argmax(1) == batch.labels).sum()
+                correct = (logits.argmax(1) == self.job.method.targets(batch)).sum()
                 # Terms are means over their batch: weighted by its size, their sum is exact for any batches.
                 row = torch.stack([*(value.double() * count for value in losses.values()), correct.double()])
                 row = torch.cat([row, row.new_tensor([count])])

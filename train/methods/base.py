@@ -52,6 +52,7 @@ class Method(ABC):
     title: ClassVar[str]  #: heading of its column in tables
     counts_everywhere: ClassVar[bool] = False  #: whether its accuracy stands at every column, or at ``trained_on``
     may_start_fresh: ClassVar[bool] = False  #: whether ``--weights none`` makes sense
+    evaluated: ClassVar[bool] = True  #: whether its result answers with the dataset's classes
     quirks: ClassVar[dict[str, str]] = {}  #: departures of the authors' code from the article -> what they do
     example: ClassVar[str] = ""  #: options of an example in the help text
     Options: ClassVar[type]  #: a dataclass of ``train.options.option`` fields
@@ -106,6 +107,10 @@ class Method(ABC):
 
         All are float32 means over the batch; accuracy is counted on ``logits`` (batch, classes).
         """
+
+    def targets(self, batch: Batch) -> Tensor:
+        """What the logits are compared with to count accuracy, int64 (batch,)."""
+        return batch.labels
 
     def predictor(self, model: nn.Module) -> Network:
         """The network that is evaluated and saved."""

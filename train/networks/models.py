@@ -27,6 +27,7 @@ KINDS = Registry(
         "lite0": "train.networks.kinds:Lite",
         "lite1": "train.networks.kinds:Lite",
         "lite2": "train.networks.kinds:Lite",
+        "master": "train.networks.master:Master",
         "rmb": "train.networks.repaired:ResidualMapping",
     },
 )

@@ -17,6 +17,7 @@ from distort import codecs, grammar
 from distort.codecs.headers import LOSSLESS, Header, read_header
 from train.networks.precision import exact
 from train.networks.wrapped import quality
+from train.routing.committee import grouped
 
 if TYPE_CHECKING:
     from train.feed.data import Batch
@@ -94,15 +95,7 @@ class Router(nn.Module):
 
     def answer(self, batch: Batch, name: str) -> Tensor:
         """Logits, float32 (batch, classes), of the pictures called ``name``, by ``batch.headers``."""
-        return self._answer(batch.images[name], [self.choose(header) for header in batch.headers[name]])
-
-    def _answer(self, images: Tensor, chosen: Sequence[int]) -> Tensor:
-        found: list[Tensor | None] = [None] * len(chosen)
-        for expert in sorted(set(chosen)):
-            rows = [row for row, own in enumerate(chosen) if own == expert]
-            for row, logits in zip(rows, self.experts[expert](images[rows]).float(), strict=True):
-                found[row] = logits
-        return torch.stack(found)  # type: ignore[arg-type]
+        return grouped(self.experts, batch.images[name], [self.choose(header) for header in batch.headers[name]])
 
     @torch.no_grad()
     def predict(self, bitstreams: Sequence[bytes], batch: int = 64) -> Tensor:

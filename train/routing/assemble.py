@@ -1,0 +1,111 @@
+"""From the checkpoints of an evaluation to rows of routers and committees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from train.engine.evaluate import Candidate
+from train.methods.reads import CLEAN, listed
+from train.networks.models import load_checkpoint
+from train.networks.weights import weights_sha256
+from train.routing.committee import DECISIONS, MASTERED, Committee
+from train.routing.router import Router
+
+HEADERS = "headers"
+TITLES = {
+    HEADERS: "Router",
+    "switched": "Master–slave",
+    "soft": "Master–slave, soft",
+    "max": "Alternative (maximum)",
+    "oracle": "Oracle",
+}
+CHOICES = [HEADERS, *DECISIONS]
+
+
+def assemble(
+    wanted: Sequence[str], candidates: Sequence[Candidate], master: str | None, otherwise: str
+) -> list[Candidate]:
+    """For each decision, and each method and seed among the checkpoints, a candidate made of those networks.
+
+    A network as it comes is the router's base, and the branch for clean pictures. Raises ValueError when two
+    checkpoints are for one column, a bin of the master has no checkpoint, or none of them says what it is for.
+    """
+    base = next((c for c in candidates if c.model["method"] == "pretrained"), None)
+    teams: dict[tuple, list[Candidate]] = {}
+    for candidate in candidates:
+        if candidate is not base and columns_of(candidate.model):
+            key = tuple(candidate.model.get(name) for name in ("method", "seed"))
+            teams.setdefault(key, []).append(candidate)
+    if not teams:
+        raise ValueError("--router needs checkpoints that were trained for columns: give them as --checkpoint")
+    bins = _bins(master) if master else None
+    found = []
+    for team in teams.values():
+        for decision in wanted:
+            if decision == HEADERS:
+                network: nn.Module = _router(team, base, otherwise)
+                said = {"otherwise": otherwise, "base": base is not None}
+            else:
+                network = _committee(decision, team, base, bins)
+                said = {"decision": decision}
+            found.append(_candidate(TITLES[decision], decision, network, team, said))
+    return found
+
+
+def columns_of(model: dict) -> tuple[str, ...]:
+    """The columns that a network was trained for, by the model's entry in results; ``clean`` as it comes."""
+    if model.get("trained_on"):
+        return (model["trained_on"],)
+    if model.get("method") == "pretrained":
+        return (CLEAN,)
+    columns = model.get("settings", {}).get("columns")
+    return listed(columns) if isinstance(columns, str) else ()
+
+
+def _router(team: list[Candidate], base: Candidate | None, otherwise: str) -> Router:
+    experts: dict[str, nn.Module] = {}
+    for candidate in team:
+        for column in columns_of(candidate.model):
+            if column in experts:
+                raise ValueError(f"two checkpoints of one method and seed are for {column}: give one of them")
+            experts[column] = candidate.network
+    return Router(experts, base.network if base else None, otherwise)
+
+
+def _bins(master: str) -> tuple[nn.Module, list[tuple[str, ...]]]:
+    loaded = load_checkpoint(master)
+    bins = loaded.meta.get("settings", {}).get("bins")
+    if not isinstance(bins, str):
+        raise ValueError(f"{master} is no master: 'train master' makes one")
+    return loaded.network, [listed(part) for part in bins.split("/")]
+
+
+def _committee(decision: str, team: list[Candidate], base: Candidate | None, bins) -> Committee:
+    members = [*([base] if base else []), *team]
+    if decision not in MASTERED:
+        return Committee([member.network for member in members], decision)
+    if bins is None:
+        raise ValueError(f"--router {decision} needs --master FILE, which 'train master' makes")
+    branches = []
+    for columns in bins[1]:
+        fit = [member for member in members if set(columns_of(member.model)) & set(columns)]
+        if len(fit) != 1:
+            raise ValueError(
+                f"the master's bin '{','.join(columns)}' has {len(fit)} checkpoints for one of its columns, it "
+                f"needs one{'' if base or CLEAN not in columns else '; --arch with --weights gives the clean one'}"
+            )
+        branches.append(fit[0].network)
+    return Committee(branches, decision, bins[0])
+
+
+def _candidate(title: str, decision: str, network: nn.Module, team: list[Candidate], said: dict) -> Candidate:
+    first = team[0].model
+    settings = {"of": first["method"], "columns": ",".join(c for m in team for c in columns_of(m.model)), **said}
+    model = {
+        "arch": first["arch"], "method": f"router-{decision}", "title": title, "trained_on": None,
+        "counts_everywhere": True, "seed": first.get("seed"), "protocol": first.get("protocol"),
+        "settings": settings, "weights_sha256": weights_sha256(network.net),
+    }  # fmt: skip
+    return Candidate(network, model)
