@@ -1,0 +1,110 @@
+"""What is run at each scale: the one file that decides. README.md says why."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ARCH = "lite0"
+START = ["--arch", ARCH, "--weights", "imagenet"]
+METHODS = ("finetune", "expert", "stability")  #: whose learning rate is tuned
+ALPHA = 0.01  #: the paper's; its weight against a mean over samples is 384 times this
+TUNING_SEED = 100  #: no seed of the comparison
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One size of the experiment. Pictures are per class; a run makes ``epochs`` passes."""
+
+    crop: str
+    train: int
+    tune: int  #: pictures of the training split kept for tuning the learning rates
+    test: int | None  #: None: all of the validation split
+    columns: tuple[str, ...]
+    tuning_column: str
+    rates: tuple[float, ...]  #: learning rates tried per method
+    epochs: int
+    batch: int
+    seeds: int  #: of the primary comparison
+    alphas: tuple[float, ...]  #: factors on the paper's alpha, beside 1
+    alpha_seeds: int
+    options: tuple[str, ...] = ()  #: of every training
+
+
+SCALES = {
+    "tiny": Scale(
+        crop="center:128", train=20, tune=10, test=20, columns=("jpeg-5",), tuning_column="jpeg-5",
+        rates=(1e-4, 3e-4), epochs=1, batch=20, seeds=2, alphas=(0.0,), alpha_seeds=1, options=("--workers", "1"),
+    ),
+    "cpu": Scale(
+        crop="center:128", train=600, tune=100, test=None, columns=("jpeg-5", "j2k-200"), tuning_column="jpeg-5",
+        rates=(3e-5, 1e-4, 3e-4), epochs=1, batch=32, seeds=5, alphas=(0.0, 0.1, 10.0), alpha_seeds=3,
+        options=("--workers", "1"),
+    ),
+    "gpu": Scale(
+        crop="none", train=800, tune=100, test=None, tuning_column="jpeg-5",
+        columns=("jpeg-10", "jpeg-5", "j2k-200", "j2k-400", "bpg-46", "bpg-51"),
+        rates=(1e-5, 3e-5, 1e-4, 3e-4), epochs=5, batch=64, seeds=8, alphas=(0.0, 0.1, 10.0), alpha_seeds=5,
+        options=("--workers", "12"),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of the comparison."""
+
+    method: str  #: command of ``train``
+    column: str
+    seed: int
+    factor: float = 1.0  #: on alpha; experts only
+
+    @property
+    def name(self) -> str:
+        label = self.method if self.factor == 1 else f"{self.method}-alpha-{self.factor:g}"
+        return f"{label}_{self.column}_{self.seed}"
+
+
+def runs(scale: Scale) -> list[Run]:
+    """Every training of the comparison, the most important first, so that an interruption costs the least."""
+    found = [
+        Run(method, column, seed)
+        for seed in range(scale.seeds)
+        for column in scale.columns
+        for method in ("finetune", "expert")
+    ]
+    found += [Run("stability", "clean", seed) for seed in range(scale.alpha_seeds)]
+    return found + [
+        Run("expert", scale.tuning_column, seed, factor)
+        for seed in range(scale.alpha_seeds)
+        for factor in scale.alphas
+    ]
+
+
+def arguments(description: str) -> tuple[Path, str, Scale]:
+    """WORK and the scale, as every stage takes them."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("work", type=Path, help="folder for datasets and runs")
+    parser.add_argument("--scale", choices=SCALES, default="tiny")
+    given = parser.parse_args()
+    return given.work / given.scale, given.scale, SCALES[given.scale]
+
+
+def call(*command: object) -> None:
+    """Run ``python -m COMMAND``; its output goes to ours, and its failure ends the stage."""
+    print("$", *command, flush=True)
+    subprocess.run([sys.executable, "-m", *map(str, command)], check=True)
+
+
+def train(work: Path, scale: Scale, method: str, column: str, seed: int, rate: float, out: Path, *more: object):
+    """One training, skipped when it is finished and continued when it was interrupted."""
+    if (out / "finished").exists():
+        return
+    call(
+        "train", method, work / "data/train", "--val", work / "data/tune", "--select-on", "validation",
+        "--column", column, *START, "--lr", rate, "--epochs", scale.epochs, "--batch", scale.batch,
+        "--seed", seed, "--test-columns", "none", "--resume", "--out", out, *scale.options, *more,
+    )  # fmt: skip
