@@ -1,28 +1,28 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DISTORTIONS := paper,jpeg-30,j2k-40,bpg-36,webp-5,webp-20,webp-60,webp-80,avif-10,avif-30,avif-60,jxl-10,jxl-40,jxl-80,noise-20,blur-1,noise-20+jpeg-10
-ARCH := shufflenet_v2_x0_5
-CLEAN := demo/runs/clean/best.safetensors
-RECIPE := --val demo/val --arch $(ARCH) --batch 16 --select-on validation --workers 1 --test-columns none --resume
-TRAIN := OMP_NUM_THREADS=1 $(BIN)/train
+START := --arch lite0 --weights imagenet
+RECIPE := --val demo/val --select-on validation --column jpeg-5 $(START) --epochs 2 --lr 1e-4 --batch 16 --test-columns none --resume
+TRAIN := $(BIN)/train
 
 .PHONY: demo test test-fast test-cluster clean
 
 .venv/installed: setup.cfg setup.py pyproject.toml distort/metrics.c
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,train]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,train,lite]'
 	touch $@
 
-demo: .venv/installed  ## distort tiles of scikit-image's photographs, train on them, report what it cost and bought
+demo: .venv/installed  ## a converged ImageNet network meets 25 distortions, and an expert for one of them: demo/report
 	$(BIN)/python examples/photographs.py demo/photographs
-	$(BIN)/distort run demo/photographs/train demo/train --distortions jpeg-5 --shard-size 120
-	$(BIN)/distort run demo/photographs/val demo/val --distortions $(DISTORTIONS) --shard-size 30
-	$(TRAIN) finetune demo/train --column clean --weights none --epochs 4 --out demo/runs/clean $(RECIPE)
-	$(TRAIN) finetune demo/train --column jpeg-5 --weights $(CLEAN) --epochs 2 --lr 3e-4 --out demo/runs/finetune $(RECIPE)
-	$(TRAIN) expert demo/train --column jpeg-5 --weights $(CLEAN) --epochs 2 --lr 3e-4 --out demo/runs/expert $(RECIPE)
-	$(TRAIN) evaluate demo/val --arch $(ARCH) --weights $(CLEAN) --out demo/runs/results.json --workers 1 \
-		--checkpoint demo/runs/finetune/best.safetensors --checkpoint demo/runs/expert/best.safetensors
-	$(BIN)/report build demo/val --results demo/runs --out demo/report --title "Photographs of scikit-image"
+	$(BIN)/distort run demo/photographs/train.csv demo/train --distortions jpeg-5 --crop none --classes imagenet
+	$(BIN)/distort run demo/photographs/val.csv demo/val --distortions $(DISTORTIONS) --crop none --classes imagenet
+	$(TRAIN) finetune demo/train --out demo/runs/finetune $(RECIPE)
+	$(TRAIN) expert demo/train --out demo/runs/expert $(RECIPE)
+	$(TRAIN) evaluate demo/val $(START) --out demo/runs/pretrained/results.json
+	$(TRAIN) evaluate demo/val --columns clean,jpeg-5,jpeg-10,jpeg-30,webp-5,bpg-51 --out demo/runs/trained/results.json \
+		--checkpoint demo/runs/finetune/last.safetensors --checkpoint demo/runs/expert/last.safetensors
+	$(BIN)/report build demo/val --results demo/runs --out demo/report \
+		--title "Lite0 on photographs: does it keep its answer?"
 	@echo "the report: $(CURDIR)/demo/report/index.html"
 
 test: .venv/installed  ## lint and all tests
