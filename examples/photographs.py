@@ -1,10 +1,10 @@
 """A small labelled source of real pictures, made of what pip packages bring: photographs and a converged network.
 
 Tiles are cut from the photographs that come with scikit-image, at random places and scales. The label of a tile
-is what EfficientNet-Lite0, a converged ImageNet network, answers to it; tiles of which it is not sure are left out.
+is what EfficientNet-Lite0, a converged ImageNet network, answers to it; tiles of which it is unsure are left out.
 So the task is: **keep the answer that the network gives to the clean picture.** On clean tiles it is right by
-construction; what a codec takes away is measured in answers that change. Training and validation tiles are cut from
-the same photographs.
+construction; what a codec takes away is measured in answers that change. Training and validation tiles are cut
+from the same photographs.
 
 Example: python examples/photographs.py demo/photographs
 writes demo/photographs/train.csv and val.csv ("path,label" lines) and the tiles beside them.

@@ -77,6 +77,7 @@ def runs(scale: Scale) -> list[Run]:
         for method in ("finetune", "expert")
     ]
     found += [Run("stability", "clean", seed) for seed in range(scale.alpha_seeds)]
+    found += [Run("batchnorm", column, 0) for column in scale.columns]
     return found + [
         Run("expert", scale.tuning_column, seed, factor)
         for seed in range(scale.alpha_seeds)
@@ -99,12 +100,16 @@ def call(*command: object) -> None:
     subprocess.run([sys.executable, "-m", *map(str, command)], check=True)
 
 
-def train(work: Path, scale: Scale, method: str, column: str, seed: int, rate: float, out: Path, *more: object):
+def train(
+    work: Path, scale: Scale, method: str, column: str, seed: int, rate: float | None, out: Path, *more: object
+) -> None:
     """One training, skipped when it is finished and continued when it was interrupted."""
     if (out / "finished").exists():
         return
+    if rate is not None:
+        more = ("--lr", rate, *more)
     call(
         "train", method, work / "data/train", "--val", work / "data/tune", "--select-on", "validation",
-        "--column", column, *START, "--lr", rate, "--epochs", scale.epochs, "--batch", scale.batch,
+        "--column", column, *START, "--epochs", scale.epochs, "--batch", scale.batch,
         "--seed", seed, "--test-columns", "none", "--resume", "--out", out, *scale.options, *more,
     )  # fmt: skip

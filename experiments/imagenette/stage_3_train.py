@@ -12,4 +12,5 @@ if __name__ == "__main__":
     for number, run in enumerate(todo := runs(scale), 1):
         print(f"# {number}/{len(todo)} {run.name}", flush=True)
         more = ["--alpha", ALPHA * run.factor] if run.factor != 1 else []
-        train(work, scale, run.method, run.column, run.seed, rates[run.method], work / "runs" / run.name, *more)
+        rate = rates.get(run.method)
+        train(work, scale, run.method, run.column, run.seed, rate, work / "runs" / run.name, *more)

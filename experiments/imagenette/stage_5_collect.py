@@ -60,7 +60,7 @@ if __name__ == "__main__":
             continue
         if theirs != keys:
             sys.exit(f"{run.name} was evaluated on other pictures than pretrained; delete {work / 'results'}")
-        found.append({**asdict(run), "lr": rates[run.method], "answers": answered})
+        found.append({**asdict(run), "lr": rates.get(run.method), "answers": answered})
     contents = {
         "scale": name,
         "arch": ARCH,

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
 from report.intervals import Estimate, estimate, proportion
 
 HERE = Path(__file__).parent
 DOCS = HERE.parents[1] / "docs"
 CLAIM = 0.6  #: points of top-1, the published gain
 ORDER = ("tiny", "cpu", "gpu")
-TITLES = {"finetune": "fine-tuned", "expert": "expert", "stability": "stability"}
+METHODS = {"stability": "stability", "batchnorm": "batch norm only", "finetune": "fine-tuned", "expert": "expert"}
 
 
 class Results:
@@ -71,7 +72,7 @@ def accuracies(results: Results, kind: str) -> Iterator[str]:
     """Rows of the table of one scale: a column of the dataset each."""
     for column in results.columns:
         before = results.right(results.contents["pretrained"], kind, column)[None]
-        cells = [accuracy(results.matrix(method, column, kind)) for method in ("stability", "finetune", "expert")]
+        cells = [accuracy(results.matrix(method, column, kind)) for method in METHODS]
         gain = results.gain([column], kind)
         cells.append("" if gain is None else points(estimate([gain])))
         yield f"| {column} | {accuracy(before)} | {' | '.join(cells)} |"
@@ -122,8 +123,8 @@ def section(results: Results) -> Iterator[str]:
     )
     for kind, title in (("present", "among the ten classes (primary)"), ("all", "among all 1000 classes")):
         yield f"Top-1 {title}, percent, 95 % interval, (seeds):\n"
-        yield "| | pre-trained | stability | fine-tuned | expert | expert − fine-tuned, points |"
-        yield "|---|---|---|---|---|---|"
+        yield f"| | pre-trained | {' | '.join(METHODS.values())} | expert − fine-tuned, points |"
+        yield "|---|---|---|---|---|---|---|"
         yield from accuracies(results, kind)
         yield ""
     pooled = results.gain(results.columns)

@@ -1,0 +1,61 @@
+"""What docs/results.md says is what the committed results say."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+EXPERIMENT = ROOT / "experiments" / "imagenette"
+
+
+@pytest.fixture(scope="module")
+def writer():
+    spec = importlib.util.spec_from_file_location("stage_6_write", EXPERIMENT / "stage_6_write.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_is_written_byte_for_byte_from_the_committed_results(tmp_path):
+    shutil.copytree(EXPERIMENT, tmp_path / "experiments" / "imagenette")
+    (tmp_path / "docs").mkdir()
+    script = tmp_path / "experiments" / "imagenette" / "stage_6_write.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for name in ("results.md", "results-gain.svg"):
+        assert (tmp_path / "docs" / name).read_bytes() == (ROOT / "docs" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (-2.0, -0.1, "worse"),
+        (-0.3, 0.5, "is refuted for this network and task."),
+        (0.1, 0.5, "though the expert is better"),
+        (0.2, 0.9, "better here."),
+        (0.7, 0.9, "by 0.6 points at least"),
+        (-0.1, 0.7, "nothing is settled"),
+    ],
+)
+def test_the_verdict_follows_the_rules_fixed_beforehand(writer, low, high, said):
+    assert said in writer.verdict(low, high)
+
+
+def test_the_power_calculation_finds_the_spread_that_was_put_in(writer):
+    rng = np.random.default_rng(0)
+    gain = rng.normal(0, 0.01, (40, 1)) + rng.normal(0, 0.2, (1, 3000)) + rng.normal(0, 0.4, (40, 3000))
+    of_seeds, of_pictures, rest = np.sqrt(writer.components(gain))
+    assert of_seeds == pytest.approx(0.01, rel=0.4)
+    assert of_pictures == pytest.approx(0.2, rel=0.1)
+    assert rest == pytest.approx(0.4, rel=0.05)
+
+
+def test_seeds_needed_meet_the_power_they_are_for(writer):
+    # 0.6 points at 80 % power: (1.96 + 0.84) standard errors, so a variance of (0.6 / 2.80)² points².
+    assert writer.seeds_needed((0.005**2, 0.0, 0.0), 10**9) == str(int(np.ceil(0.25 / (0.6 / 2.801582) ** 2)))
+    assert writer.seeds_needed((0.005**2, 0.2**2, 0.0), 100) == "not with so few pictures"
