@@ -133,15 +133,20 @@ def _plan_run(options: dict) -> tuple[Dataset, list[Distortion], str]:
     else:
         root, plan, manifest = _plan(options)
         dataset = job.create(options["dataset"], plan, manifest)
-    k, n = options["part"]
-    again = retry.mended(dataset, root, range(k - 1, dataset.plan.shards, n)) if options["retry"] else []
-    if again:
-        wanted += [
-            parse(name) for name in dataset.columns if name not in {columns.CLEAN, *(d.name for d in wanted)}
-        ]
+    again = []
+    if options["retry"]:
+        k, n = options["part"]
+        every = wanted + _others(dataset, wanted)
+        again = retry.mended(dataset, root, every, range(k - 1, dataset.plan.shards, n))
+        wanted = every if again else wanted
     columns.declare(dataset, wanted, options["any_version"])
     retry.take_back(dataset, again)
     return dataset, wanted, root
+
+
+def _others(dataset: Dataset, wanted: list[Distortion]) -> list[Distortion]:
+    """The distortions of the dataset that are not asked for."""
+    return [parse(name) for name in dataset.columns if name not in {columns.CLEAN, *(d.name for d in wanted)}]
 
 
 def _plan(options: dict) -> tuple[str, Plan, pa.Table]:

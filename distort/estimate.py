@@ -6,7 +6,6 @@ import os
 import resource
 import shutil
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,9 @@ from distort import crops, pictures, sources
 from distort.codecs import UnsupportedPicture
 from distort.codecs.lossless import LOSSLESS
 from distort.columns import CLEAN
-from distort.distortion import Distortion, generator
+from distort.distortion import Distortion, generator, parse
+from distort.engines.base import Report, Returned, Unit
+from distort.engines.local import Local
 from distort.metrics import Reference
 from distort.pictures import BadPicture
 from shards.console import size, table
@@ -42,13 +43,50 @@ class Estimate:
         return self.reading + sum(self.seconds.values())
 
 
+class Rows(Unit):
+    """Rows of the manifest to be measured."""
+
+    shard = 0
+
+    def __init__(self, rows: list[dict]):
+        self.rows = rows
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What the worker calls."""
+
+    root: str
+    plan: Plan
+    specs: tuple[str, ...]
+    budget: float
+
+    def __call__(self, unit: Rows, report: Report) -> Estimate | None:
+        return _measure(self.root, self.plan, unit.rows, [parse(spec) for spec in self.specs], self.budget)
+
+
 def measure(
-    root: str, plan: Plan, rows: Iterable[dict], distortions: list[Distortion], budget: float
+    root: str, plan: Plan, rows: list[dict], distortions: list[Distortion], budget: float
 ) -> Estimate | None:
     """Make the columns of some pictures of the manifest, for ``budget`` seconds at most, and throw them away.
 
-    The first picture only warms up. None when fewer than two can be read.
+    That is done in a worker process, which shows what memory one needs, and dies alone. The first picture only
+    warms up. None when fewer than two can be read.
     """
+    engine = Local(Measurement(root, plan, tuple(d.spec for d in distortions), budget), workers=1)
+    try:
+        engine.start(Rows(rows))
+        while not (ended := list(engine.wait())):
+            pass
+        ((_, outcome),) = ended
+        return outcome.value if isinstance(outcome, Returned) else None
+    finally:
+        engine.close()
+
+
+def _measure(
+    root: str, plan: Plan, rows: list[dict], distortions: list[Distortion], budget: float
+) -> Estimate | None:
     start, samples, used = time.monotonic(), 0, -1
     names = [CLEAN, *(d.name for d in distortions)]
     reading, seconds, stored = 0.0, dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
@@ -89,7 +127,7 @@ def _crop(root: str, plan: Plan, row: dict) -> list[tuple[str, np.ndarray]]:
 
 
 def _make(clean: np.ndarray, key: str, plan: Plan, distortions: list[Distortion]) -> dict[str, tuple[float, int]]:
-    """Column -> processor seconds and bytes stored. (A codec with threads here has one in a worker.)"""
+    """Column -> processor seconds and bytes stored."""
     store = LOSSLESS[plan.settings["clean"]]
     begun = time.process_time()
     length = len(store.encode(clean))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from distort import crops, pictures, sources
+from distort import crops, isolated, pictures, sources
+from distort.codecs import UnsupportedPicture
+from distort.distortion import Distortion
 from distort.pictures import BadPicture
 from distort.sources import Listing, SourceError
 from shards.plan import Plan
@@ -48,7 +51,7 @@ def refuse_unreadable(root: str, plan: Plan, rows: list[dict], max_bad: float) -
     """Try some pictures and say how many cannot be read. Raises SourceError when that is nearly all of them."""
     with ThreadPoolExecutor(8) as pool:  # an object store answers several at a time; Pillow is used by one thread
         found = list(pool.map(lambda row: _read(root, row), rows))
-    reasons = Counter(filter(None, (_fault(plan, row, data) for row, data in zip(rows, found, strict=True))))
+    reasons = Counter(filter(None, isolated.each(partial(_fault, plan), list(zip(rows, found, strict=True)))))
     if not reasons:
         return f"{len(rows)} pictures tried, all can be read"
     common = "".join(f"\n  {count} x {reason}" for reason, count in reasons.most_common(3))
@@ -60,9 +63,10 @@ def refuse_unreadable(root: str, plan: Plan, rows: list[dict], max_bad: float) -
     return said
 
 
-def unreadable(root: str, plan: Plan, row: dict) -> str | None:
-    """Why the picture of one row of the manifest cannot be used; None when it can."""
-    return _fault(plan, row, _read(root, row))
+def unreadable(root: str, plan: Plan, rows: list[dict], distortions: list[Distortion]) -> Iterator[str | None]:
+    """Why the picture of each row of the manifest cannot be used; None for one that can."""
+    for row in rows:
+        yield from isolated.each(partial(_fault, plan, distortions=distortions), [(row, _read(root, row))])
 
 
 def _read(root: str, row: dict) -> bytes | BadPicture:
@@ -72,13 +76,18 @@ def _read(root: str, row: dict) -> bytes | BadPicture:
         return error
 
 
-def _fault(plan: Plan, row: dict, data: bytes | BadPicture) -> str | None:
+def _fault(
+    plan: Plan, picture: tuple[dict, bytes | BadPicture], distortions: Sequence[Distortion] = ()
+) -> str | None:
+    row, data = picture
     if isinstance(data, BadPicture):
         return str(data)
     try:
         image = pictures.load(data, plan.settings["exif_orientation"])
-        crops.parse(plan.settings["crop"]).apply(image, plan.settings["seed"], row["key"])
-    except BadPicture as error:
+        for _, crop in crops.parse(plan.settings["crop"]).apply(image, plan.settings["seed"], row["key"]):
+            for distortion in distortions:
+                distortion.check_size(crop.shape[1], crop.shape[0])
+    except (BadPicture, UnsupportedPicture) as error:
         return str(error)
     return None
 

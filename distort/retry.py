@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from distort.columns import CLEAN
+from distort.distortion import Distortion
 from distort.preflight import unreadable
 from shards.dataset import Dataset
 from shards.plan import column_folder, manifest_rows, shard_name
 
 
-def mended(dataset: Dataset, root: str, shards: Iterable[int]) -> list[int]:
-    """Those of ``shards`` with a picture in ``errors/`` that can be read now."""
+def mended(dataset: Dataset, root: str, distortions: list[Distortion], shards: Iterable[int]) -> list[int]:
+    """Those of ``shards`` with a picture in ``errors/`` of which every column can be made now."""
     return [
         shard
         for shard in sorted(dataset.shards_with_errors().intersection(shards))
-        if any(unreadable(root, dataset.plan, row) is None for row in _bad(dataset, shard))
+        if None in unreadable(root, dataset.plan, _bad(dataset, shard), distortions)
     ]
 
 
