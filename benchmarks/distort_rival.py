@@ -1,0 +1,111 @@
+"""A whole ``distort run`` against a careful script with the usual libraries, and against the bare codecs.
+
+CPU seconds of whole commands, start-up included, the three in turn in every round:
+- run: ``distort run`` with one worker
+- careful: benchmarks/rivals/careful.py with one worker (JPEG and JPEG 2000 only)
+- bare: what nobody can avoid: decode the source, resize and crop, the codecs' own encode and decode
+
+Pictures are enlarged to what ImageNet's have on average, 500x375 and 110 kB, unless ``--as-they-are``.
+
+Example: python benchmarks/distort_rival.py imagenette224/val --distortions jpeg-75,jpeg-10,jpeg-5 paper
+"""
+
+import argparse
+import os
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from pictures import machine
+from PIL import Image
+
+from distort import metrics
+from distort.sources import list_pictures
+
+BARE = """
+import sys
+from pathlib import Path
+from distort import crops, pictures
+from distort.codecs import Codec
+from distort.distortion import generator, parse_list
+crop, distortions = crops.parse("paper"), parse_list(sys.argv[2])
+for path in sorted(Path(sys.argv[1]).rglob("*.jpg")):
+    ((_, clean),) = crop.apply(pictures.load(path.read_bytes()), 0, "")
+    for distortion in distortions:
+        distortion.roundtrip(clean, generator(0, path.stem, distortion.name))
+"""
+
+
+def seconds(*command) -> float:
+    """CPU seconds of a command and all its processes."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def prepare(folder: str, count: int, target: Path, enlarge: bool) -> None:
+    """A class folder of ``count`` pictures, copied or enlarged to 500 pixels on the long side."""
+    listing = list_pictures(folder)
+    (target / "all").mkdir(parents=True)
+    for i, picture in enumerate(random.Random(0).sample(listing.pictures, count)):
+        path, out = Path(listing.root, picture.source), target / "all" / f"{i:05d}.jpg"
+        if not enlarge:
+            out.write_bytes(path.read_bytes())
+            continue
+        with Image.open(path) as image:
+            image.convert("RGB").resize((500, 375), Image.Resampling.BICUBIC).save(out, quality=96)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder")
+    parser.add_argument("--distortions", nargs="+", default=["jpeg-75,jpeg-10,jpeg-5"])
+    parser.add_argument("--pictures", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--clean", default="webp-fast")
+    parser.add_argument("--as-they-are", action="store_true", help="do not enlarge the pictures")
+    options = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    print(
+        f"{machine()}; metrics.c {'compiled' if metrics.kernel() else 'not compiled'}; {options.pictures} pictures"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "pictures")
+        prepare(options.folder, options.pictures, source, not options.as_they_are)
+        size = statistics.fmean(path.stat().st_size for path in source.rglob("*.jpg"))
+        print(f"{size / 1e3:.0f} kB a picture")
+        for names in options.distortions:
+            compare(source, names, options)
+
+
+def compare(source: Path, names: str, options: argparse.Namespace) -> None:
+    here = Path(__file__).parent
+    taken: dict[str, list[float]] = {}
+    careful = all(name.startswith(("jpeg-", "j2k-")) for name in names.split(","))
+    for _ in range(options.rounds):
+        with tempfile.TemporaryDirectory() as out:
+            run = [Path(sys.executable).parent / "distort", "run", source, f"{out}/ours", "--workers", 1]
+            run += ["--distortions", names, "--clean", options.clean]
+            taken.setdefault("run", []).append(seconds(*run))
+            if careful:
+                rival = [sys.executable, here / "rivals" / "careful.py", source, f"{out}/careful"]
+                taken.setdefault("careful", []).append(seconds(*rival, "--distortions", names))
+            taken.setdefault("bare", []).append(seconds(sys.executable, "-c", BARE, source, names))
+    print(f"\n{names}, clean crops as {options.clean}")
+    for name, times in taken.items():
+        ratios = [other / ours for ours, other in zip(taken["run"], times, strict=True)]
+        print(
+            f"  {name:8} {1e3 * statistics.median(times) / options.pictures:7.2f} ms a picture   "
+            f"{statistics.median(ratios):5.2f} x run ({min(ratios):.2f} to {max(ratios):.2f})"
+        )
+    overhead = [ours / bare for ours, bare in zip(taken["run"], taken["bare"], strict=True)]
+    print(f"  run / bare: {statistics.median(overhead):.3f} ({min(overhead):.3f} to {max(overhead):.3f})")
+
+
+if __name__ == "__main__":
+    main()
