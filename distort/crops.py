@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from distort.distortion import generator
 from distort.pictures import MAX_PIXELS, BadPicture
 
 SIDE = 224
+Draw = Callable[[], np.random.Generator]  #: makes the generator of one crop; only random crops call it
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Crop:
     """A named way to crop; ``count`` clean crops come from every picture."""
 
     name: str
-    cut: Callable[[Image.Image, np.random.Generator], Image.Image]
+    cut: Callable[[Image.Image, Draw], Image.Image]
     settings: dict
     count: int = 1
 
@@ -31,7 +33,7 @@ class Crop:
         crops = []
         for crop_key in keys:
             try:
-                rgb = np.asarray(self.cut(image, generator(seed, crop_key, "crop")))
+                rgb = np.asarray(self.cut(image, functools.partial(generator, seed, crop_key, "crop")))
             except BadPicture:
                 raise
             except (ValueError, OSError) as error:
@@ -51,17 +53,17 @@ def parse(text: str) -> Crop:
         settings = {"resize": 256, "filter": "bicubic", "center": SIDE, "offset": "round((n - 224) / 2)"}
         return Crop(text, _paper, settings)
     if text == "none":
-        return Crop(text, lambda image, rng: image, {})
+        return Crop(text, lambda image, draw: image, {})
     if kind in ("center", "random") and number.isdecimal() and int(number) > 0:
         value = int(number)
         if kind == "center":
-            return Crop(text, lambda image, rng: _center(image, value), {"center": value})
+            return Crop(text, lambda image, draw: _center(image, value), {"center": value})
         settings = {"size": SIDE, "scale": [0.08, 1.0], "ratio": [0.75, 4 / 3], "filter": "bicubic"}
         return Crop(text, _random, settings, count=value)
     raise ValueError(f"unknown crop '{text}': use paper, none, center:SIZE or random:K, as in center:224")
 
 
-def _paper(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+def _paper(image: Image.Image, draw: Draw) -> Image.Image:
     """Short side to 256, Pillow's bicubic, then the central 224 x 224.
 
     The long side is ``int(256 * long / short)``, the offset ``round((n - 224) / 2)`` with Python's rounding:
@@ -84,9 +86,10 @@ def _center(image: Image.Image, side: int) -> Image.Image:
     return image.crop((left, top, left + side, top + side))
 
 
-def _random(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+def _random(image: Image.Image, draw: Draw) -> Image.Image:
     """A random-resized crop (Szegedy et al. 2015; torchvision's defaults): area 8-100 %, aspect 3/4-4/3."""
     width, height = image.size
+    rng = draw()
     for _ in range(10):
         area = width * height * rng.uniform(0.08, 1.0)
         aspect = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from distort import codecs, grammar
-from distort.codecs import Codec, Step
+from distort.codecs import Codec, Filter, Step
 from distort.codecs.lossless import Lossless
 from distort.stages import Stages
 
@@ -55,6 +55,11 @@ class Distortion:
         """Whether the distorted picture is the last codec's bitstream, or has to be stored losslessly."""
         return isinstance(self.steps[-1], Codec)
 
+    @property
+    def is_random(self) -> bool:
+        """Whether a step may draw random numbers; seeding a generator takes as long as encoding a small JPEG."""
+        return any(isinstance(step, Filter) for step in self.steps)
+
     def extension(self, store: Lossless) -> str:
         """File extension of what ``apply`` stores."""
         last = self.steps[-1]
@@ -67,7 +72,7 @@ class Distortion:
                 step.check_size(width, height)
 
     def apply(
-        self, rgb: np.ndarray, store: Lossless, rng: np.random.Generator, stages: Stages | None = None
+        self, rgb: np.ndarray, store: Lossless, rng: np.random.Generator | None, stages: Stages | None = None
     ) -> Distorted:
         """Distort a uint8 (height, width, 3) picture; ``store`` keeps what has no bitstream of its own.
 
@@ -88,8 +93,6 @@ class Distortion:
         """
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size:
             raise ValueError(f"{self.name} needs a uint8 array (height, width, 3), got {rgb.dtype} {rgb.shape}")
-        if rng is None:
-            rng = np.random.default_rng()
         rate = stream = None
         stages = Stages() if stages is None else stages
         for step in self.steps:
@@ -103,6 +106,7 @@ class Distortion:
                     rate = len(stream)
                 else:
                     stream = None
+                    rng = np.random.default_rng() if rng is None else rng
                     with stages.time(step.name):
                         rgb = step.apply(rgb, rng)
             except (ValueError, RuntimeError, OSError):

@@ -101,7 +101,8 @@ class Maker:
             yield self._distort(distortion, sample, reference)
 
     def _distort(self, distortion: Distortion, sample: Sample, reference: Reference) -> tuple[dict, bytes]:
-        rng = generator(self.settings["seed"], sample.key, distortion.name)
+        seed = self.settings["seed"], sample.key, distortion.name
+        rng = generator(*seed) if distortion.is_random else None
         try:
             made = distortion.apply(sample.clean, self.store, rng, self.stages)
             with self.stages.time("PSNR"):
