@@ -20,6 +20,7 @@ from train.engine.signals import Stopped
 from train.engine.teach import teach
 from train.networks.models import ModelError
 from train.networks.precision import RESULTS
+from train.routing.assemble import assemble
 from train.settings import Settings
 
 
@@ -67,8 +68,12 @@ def _run(training: loop.Training, folder: RunFolder, here: World) -> None:
 def run_evaluation(
     val: str, *, checkpoint: tuple[str, ...], arch: str | None, weights: str | None, columns: str, out: str,
     batch: int, present_classes: bool, workers: int, cache: str | None, device: str,
+    router: tuple[str, ...] = (), master: str | None = None, otherwise: str = "nearest",
 ) -> None:  # fmt: skip
-    """Measure checkpoints and, with ``weights``, a network as it comes; write ``out``."""
+    """Measure checkpoints and, with ``weights``, a network as it comes; write ``out``.
+
+    ``router``: decisions of ``train.routing.assemble`` by which the checkpoints answer together.
+    """
     require_results_file(Path(out))
     with world(device) as here:
         _precision(tf32=False)
@@ -78,6 +83,8 @@ def run_evaluation(
         names = list(data.columns) if columns == "all" else [name.strip() for name in columns.split(",")]
         candidates = [Candidate.pretrained(arch, weights, data)] if arch and weights else []
         candidates += [Candidate.of_file(file, data, arch) for file in checkpoint]
+        if router:
+            candidates += assemble(router, candidates, master, otherwise)
         _evaluate(data, names, candidates, Path(out), here, workers, cache, batch, present_classes)
 
 

@@ -27,6 +27,7 @@ def together(*options):
     return decorate
 
 
+ROUTERS = ("headers", "switched", "soft", "max", "oracle")
 READING = together(
     click.option("--workers", type=click.IntRange(0), default=2, show_default=True,
                  help="Processes per rank that read and decode; 0: this one."),
@@ -139,6 +140,14 @@ def main():
               "checkpoints that must be named, as MODULE:FUNCTION.")  # fmt: skip
 @click.option("--weights", help="imagenet, a file, or none (untrained).")
 @click.option("--columns", default="all", show_default=True, help="Comma-separated.")
+@click.option("--router", multiple=True, is_flag=False, flag_value="headers", metavar="[DECISION]",
+              type=click.Choice(ROUTERS), help="Let the checkpoints answer together, each for what it was trained "
+              "for: by the bitstream's headers (the default), by a master (switched, soft), by their maximum "
+              "(max), or by the labels (oracle, an upper bound). May be repeated.")  # fmt: skip
+@click.option("--master", help="Weights of 'train master', for --router switched and soft.")
+@click.option("--otherwise", type=click.Choice(["nearest", "base", "error"]), default="nearest", show_default=True,
+              help="What --router headers does where no checkpoint was trained for: the nearest quality of the "
+              "codec, the network of --weights, or stop.")  # fmt: skip
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="The .json file to write.")
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Samples per rank and pass.")
 @click.option(

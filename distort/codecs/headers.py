@@ -24,6 +24,9 @@ class Header(NamedTuple):
         return self.codec if self.value is None else f"{self.codec}-{self.value:g}"
 
 
+UNKNOWN = Header("unknown", None)
+
+
 def read_header(data: bytes) -> Header:
     """Codec and VALUE of a bitstream. Raises ValueError when it is of no codec that is known here, or damaged."""
     if _EXACT.match(data):

@@ -96,7 +96,8 @@ def evaluate(
     pool = slices.between(found.counts, 0, found.samples)
     require_enough(found.url, pool, world)
     planned = slices.evaluation(pool, rank=world.rank, ranks=world.size, batch=batch)
-    stream = Stream(Source(found.url, tuple(columns), cache=cache), planned)
+    headers = any(candidate.network.needs_headers for candidate in candidates)
+    stream = Stream(Source(found.url, tuple(columns), cache=cache, headers=headers), planned)
     parts = _answers(stream, candidates, columns, world, workers, found.samples, absent)
     answers = _collect(parts, found, world)
     if answers is None:

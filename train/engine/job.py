@@ -117,7 +117,7 @@ def prepare(settings: Settings, world: World) -> Job:
         if reads.teacher and scores is None and CLEAN not in pictures:
             survey(dataset, [CLEAN])
             pictures = (*pictures, CLEAN)
-        source = Source(dataset.storage.url, pictures, scores, settings.cache)
+        source = Source(dataset.storage.url, pictures, scores, settings.cache, reads.headers)
         parts.append(Part(source, pool, found.scattered))
     said = _said(settings, method, recipe, world, found, loaded)
     identity = {

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from distort.codecs import ColumnDecoder, decoder
+from distort.codecs.headers import UNKNOWN, Header, read_header
 from shards.access import ColumnReader, Files, same_rows
 from shards.dataset import Dataset
 from shards.errors import DatasetError
@@ -37,16 +38,16 @@ class Batch(NamedTuple):
     places: Tensor  #: int64 (batch, 2): shard and row
     teacher: Tensor | None = None  #: float16 (batch, classes): cached log-probabilities on the clean crops
     drawn: Mapping[str, Tensor] = {}  #: mixture -> int64 (batch,): index of the column that each picture is of
+    headers: Mapping[str, list[Header]] = {}  #: column or mixture -> what each bitstream says of itself, if wanted
 
     def apply(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """``function`` of every tensor."""
-        return Batch(
-            {name: function(image) for name, image in self.images.items()},
-            function(self.labels),
-            self.keys,
-            function(self.places),
-            None if self.teacher is None else function(self.teacher),
-            {name: function(index) for name, index in self.drawn.items()},
+        return self._replace(
+            images={name: function(image) for name, image in self.images.items()},
+            labels=function(self.labels),
+            places=function(self.places),
+            teacher=None if self.teacher is None else function(self.teacher),
+            drawn={name: function(index) for name, index in self.drawn.items()},
         )
 
     def to(self, device: torch.device) -> Batch:
@@ -62,6 +63,7 @@ class Source:
     columns: tuple[str | Mixture, ...]  #: the pictures of a sample
     teacher: str | None = None  #: fingerprint of a cached teacher
     cache: str | None = None  #: local folder for copies of remote shards
+    headers: bool = False  #: whether batches hold what the bitstreams' headers say
 
 
 class Sample(NamedTuple):
@@ -116,7 +118,7 @@ class Reader:
         dataset = Dataset(source.url)
         files = Files(dataset.storage, source.cache)
         held = {"held": dataset.plan.shards} if scattered else {}
-        self.url, self.seed, self.epoch = source.url, seed, epoch
+        self.url, self.seed, self.epoch, self.headers = source.url, seed, epoch, source.headers
         columns: dict[str, ColumnReader] = {}
         self.pictures = []
         for part in source.columns:
@@ -192,6 +194,11 @@ class Reader:
                 for i, picture in enumerate(self.pictures)
                 if picture.mixture
             },
+            {
+                picture.name: [_header(sample.bitstreams[i]) for sample in samples]
+                for i, picture in enumerate(self.pictures)
+                if self.headers
+            },
         )
 
     def _decode(self, picture: Picture, which: int, samples: Sequence[Sample], out: np.ndarray) -> None:
@@ -220,6 +227,14 @@ class Reader:
     def _where(self, picture: Picture, which: int, sample: Sample) -> str:
         column = picture.columns[sample.drawn[which]].name
         return f"{self.url}: column '{column}', shard {sample.place >> ROW_BITS:06d}, key '{sample.key}'"
+
+
+def _header(bitstream: bytes) -> Header:
+    """What a bitstream says of itself; nothing when its codec cannot be told from others."""
+    try:
+        return read_header(bitstream)
+    except ValueError:
+        return UNKNOWN
 
 
 @dataclass(frozen=True)

@@ -53,18 +53,10 @@ class Worker(NamedTuple):
             raise DatasetError(message.message) if message.expected else RuntimeError(message.message)
         if message is None:
             return None
-        number, *rest = message
-        count = len(rest[1])
-        images = {name: torch.from_numpy(array[:count]) for name, array in self.rooms[number].items()}
-        labels, keys, places, teacher, drawn = rest
-        return Batch(
-            images,
-            torch.from_numpy(labels),
-            keys,
-            torch.from_numpy(places),
-            None if teacher is None else torch.from_numpy(teacher),
-            {name: torch.from_numpy(index) for name, index in drawn.items()},
-        )
+        number, batch = message
+        rooms = self.rooms[number].items()
+        images = {name: torch.from_numpy(array[: len(batch.keys)]) for name, array in rooms}
+        return batch.apply(torch.from_numpy)._replace(images=images)
 
     def _cause_of_death(self) -> str:
         self.process.join(PATIENCE)
@@ -187,19 +179,12 @@ def _serve(
 
 
 def _messages(stream: Stream, number: int, workers: int, rooms: list[Room]) -> Iterator[tuple | Failure | None]:
-    """Which room holds a batch's pictures, and the rest of the batch as arrays; then None; or a Failure."""
+    """Which room holds a batch's pictures, and the rest of it, tensors as arrays; then None; or a Failure."""
     try:
         for made, (reader, samples) in enumerate(stream.part(number, workers)):
             room = made % len(rooms)
             batch = reader.batch(samples, rooms[room])
-            yield (
-                room,
-                batch.labels.numpy(),
-                batch.keys,
-                batch.places.numpy(),
-                None if batch.teacher is None else batch.teacher.numpy(),
-                {name: index.numpy() for name, index in batch.drawn.items()},
-            )
+            yield room, batch._replace(images={}).apply(torch.Tensor.numpy)
         yield None
     except (DatasetError, OSError) as error:
         yield Failure(str(error))

@@ -16,6 +16,8 @@ METHODS = Registry(
         "finetune": "train.methods.finetune:FineTuning",
         "expert": "train.methods.expert:Expert",
         "stability": "train.methods.stability:Stability",
+        "consistency": "train.methods.consistency:Consistency",
+        "master": "train.methods.master:Master",
         "batchnorm": "train.methods.batchnorm:BatchNorm",
     },
 )
