@@ -28,7 +28,8 @@ def train(cli, train_set, val_set, weights, tmp_path_factory):
         out = root / (name or method)
         done = cli(
             method, train_set, "--val", val_set, "--arch", start[0], "--weights", start[1], "--epochs", 1,
-            "--batch", 16, "--holdout", 0.1, "--lr", 1e-3, "--workers", 0, "--test-columns", "none", "--out", out, *options,
+            "--batch", 16, "--holdout", 0.1, "--lr", 1e-3, "--workers", 0, "--test-columns", "none", "--out", out,
+            *options,
         )  # fmt: skip
         assert done.exit_code == 0, done.output
         return out / "last.safetensors"
