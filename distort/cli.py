@@ -2,46 +2,27 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 import math
-import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
-import pyarrow as pa
 from PIL import Image
 
-from distort import (
-    classes,
-    codecs,
-    columns,
-    crops,
-    engines,
-    estimate,
-    job,
-    pictures,
-    preflight,
-    retry,
-    sheet,
-    sources,
-)
+from distort import api, codecs, crops, job, pictures, sheet, sources, stages
 from distort import slurm as scripts
 from distort import status as looking
 from distort.codecs import Codec
 from distort.codecs.lossless import LOSSLESS
-from distort.distortion import PRESETS, Distortion, generator, parse, parse_list
+from distort.distortion import PRESETS, generator, parse_list
 from distort.metrics import Reference
 from distort.options import CROP, DISTORTIONS, EXIF, MAX_BAD, SSIM, TIME, work
-from distort.planning import make_plan
 from shards.console import Group, table
 from shards.dataset import Dataset
 from shards.errors import DatasetError
-from shards.plan import Plan, manifest_rows
-
-LONG = 20_000  #: pictures times columns from which a run is worth an estimate
 
 
 @click.group(cls=Group)
@@ -99,12 +80,11 @@ def run(**options):
     WebDataset tars (a .tar or a folder of them). Pictures that cannot be read are recorded in DATASET/errors,
     see 'shards errors DATASET'.
     """
-    _refuse_useless(options)
     with _stoppable():
-        if options["dry_run"]:
-            _dry_run(options)
+        if options.pop("dry_run"):
+            click.echo(_dry_run(**options))
         else:
-            _execute(*_plan_run(options), options, options["max_bad"])
+            _make(api.run, options)
 
 
 @main.command(epilog="Example: distort add val --distortions avif-30,jxl-40")
@@ -113,90 +93,51 @@ def run(**options):
 @work
 def add(**options):
     """Add columns to DATASET from its stored clean crops. What is there stays untouched."""
-    _refuse_useless(options)
     with _stoppable():
-        _execute(*_plan_add(options), options, 1.0)
+        _make(api.add, options)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def _refuse_useless(options: dict) -> None:
     """An option that would have no effect is a mistake."""
-    if options["address"] and not engines.load(options["engine"]).addressed:
-        raise click.UsageError(f"--engine {options['engine']} takes no --address: give --engine ray too")
+    try:
+        job.Where(options["engine"], options["workers"], options["address"]).check()
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
-def _plan_run(options: dict) -> tuple[Dataset, list[Distortion], str]:
-    """The dataset and its columns, agreed on with what is there; the distortions; the root of the source."""
-    wanted = parse_list(options["distortions"])
-    if options["planned"]:
-        dataset = job.reopen(options["dataset"], options["source"], options["split"])
-        root = sources.root_of(options["source"], options["split"])
-    else:
-        root, plan, manifest = _plan(options)
-        dataset = job.create(options["dataset"], plan, manifest)
-    again = []
-    if options["retry"]:
-        k, n = options["part"]
-        every = wanted + _others(dataset, wanted)
-        again = retry.mended(dataset, root, every, range(k - 1, dataset.plan.shards, n))
-        wanted = every if again else wanted
-    columns.declare(dataset, wanted, options["any_version"])
-    retry.take_back(dataset, again)
-    return dataset, wanted, root
+def _planning(options: dict) -> api.Planning:
+    return api.Planning(**{field.name: options[field.name] for field in dataclasses.fields(api.Planning)})
 
 
-def _others(dataset: Dataset, wanted: list[Distortion]) -> list[Distortion]:
-    """The distortions of the dataset that are not asked for."""
-    return [parse(name) for name in dataset.columns if name not in {columns.CLEAN, *(d.name for d in wanted)}]
-
-
-def _plan(options: dict) -> tuple[str, Plan, pa.Table]:
-    """Root of the source, plan and manifest; says what was found. Nothing is written."""
-    listing = sources.list_pictures(options["source"], options["split"], options["labels"])
-    if options["classes"]:
-        listing = classes.relabel(listing, classes.read(options["classes"]))
-    for line in preflight.describe(listing):
-        click.echo(line, err=True)
-    plan, manifest = make_plan(
-        listing,
-        crops.parse(options["crop"]),
-        settings={name: options[name] for name in ("clean", "ssim", "exif_orientation")},
-        **{name: options[name] for name in ("seed", "shard_size", "keep_order", "limit")},
+def _dry_run(dataset: str, distortions: str, workers: int | None, part, any_version: bool, **options) -> str:
+    return api.dry_run(
+        dataset, distortions, _planning(options), workers=workers, part=part, any_version=any_version, say=_say
     )
-    rows = preflight.sample(manifest)
-    click.echo(preflight.refuse_unreadable(listing.root, plan, rows, options["max_bad"]), err=True)
-    return listing.root, plan, manifest
 
 
-def _dry_run(options: dict) -> None:
-    """Everything that a run says and refuses before it writes."""
-    wanted = parse_list(options["distortions"])
-    root, plan, manifest = _plan(options)
-    k, n = options["part"]
-    todo = list(range(k - 1, plan.shards, n))
-    if dataset := job.find(options["dataset"], plan, manifest):
-        there = [d for d in wanted if d.name in dataset.columns]
-        columns.check(dataset, tuple(d.spec for d in there), options["any_version"])
-        todo = job.unfinished(dataset, [d.name for d in wanted], todo, only_add=False)
-    count = sum(map(plan.pictures_of, todo))
-    click.echo(f"{len(todo)} of {plan.shards} shards to make, {count:,} pictures, {len(wanted) + 1} columns")
-    measured = estimate.measure(root, plan, preflight.sample(manifest, 200), wanted, budget=5)
-    if measured:
-        click.echo(
-            estimate.describe(measured, count * plan.crops, options["workers"] or _cores(), options["dataset"])
-        )
-        click.echo(
-            f"\n{estimate.by_column(measured)}\n\nmeasured on {measured.pictures} pictures; nothing was written"
-        )
+def _make(make: Callable[..., job.Summary], options: dict) -> None:
+    _refuse_useless(options)
+    profile = options.pop("profile")
+    try:
+        summary = make(**options, say=_say)
+    except api.Incomplete as error:
+        _report(options["dataset"], error.summary, profile)
+        raise
+    _report(options["dataset"], summary, profile)
 
 
-def _plan_add(options: dict, look_only: bool = False) -> tuple[Dataset, list[Distortion], None]:
-    wanted = parse_list(options["distortions"])
-    dataset = Dataset(options["dataset"])
-    dataset.require_complete(columns.CLEAN)
-    if not look_only:
-        dataset.storage.sweep()
-        columns.declare(dataset, wanted, options["any_version"])
-    return dataset, wanted, None
+def _report(dataset: str, summary: job.Summary, profile: bool) -> None:
+    good, names = summary.pictures - summary.bad, ", ".join(summary.columns)
+    click.echo(
+        f"{dataset}: {summary.shards} shards made, {summary.skipped} were there; "
+        f"{good:,} of {summary.pictures:,} pictures; columns {names}"
+    )
+    if profile:
+        click.echo(stages.describe(summary.stages, summary.made, summary.workers, summary.seconds))
 
 
 @contextmanager
@@ -208,54 +149,6 @@ def _stoppable() -> Iterator[None]:
     except job.Stopped as stop:
         click.echo(f"stopped by {stop}; finished shards are kept, the same command goes on from there", err=True)
         sys.exit(128 + stop.signum)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
-
-
-def _say_what_it_takes(dataset: Dataset, distortions: list[Distortion], root: str, options: dict) -> None:
-    """One line before a long run, from pictures of its first shard; measuring takes about a second."""
-    k, n = options["part"]
-    mine = range(k - 1, dataset.plan.shards, n)
-    todo = job.unfinished(dataset, [d.name for d in distortions], mine, only_add=False)
-    count = sum(map(dataset.plan.pictures_of, todo))
-    if count * (len(distortions) + 1) < LONG:
-        return
-    rows = manifest_rows(dataset.storage, dataset.plan, todo[0])
-    if measured := estimate.measure(root, dataset.plan, rows, distortions, budget=1):
-        workers = options["workers"] or _cores()
-        line = estimate.describe(measured, count * dataset.plan.crops, workers, options["dataset"])
-        click.echo(f"{len(todo)} shards to make, {count:,} pictures: {line}", err=True)
-
-
-def _execute(dataset: Dataset, distortions, source_root, options: dict, max_bad: float) -> None:
-    k, n = options["part"]
-    if k > dataset.plan.shards:
-        click.echo(f"--part {k}/{n} has no shards: {dataset.storage.url} has {dataset.plan.shards}", err=True)
-    where = job.Where(options["engine"], options["workers"], options["address"])
-    if source_root and options["engine"] == "local":
-        _say_what_it_takes(dataset, distortions, source_root, options)
-    summary = job.execute(
-        dataset, distortions, source_root, where, options["part"], options["any_version"], max_bad
-    )
-    names = ", ".join([columns.CLEAN, *(d.name for d in distortions)])
-    click.echo(
-        f"{dataset.storage.url}: {summary.shards} shards made, {summary.skipped} were there; "
-        f"{summary.pictures - summary.bad:,} of {summary.pictures:,} pictures; columns {names}"
-    )
-    for shard, reason in sorted(summary.failed.items()):
-        click.echo(f"shard {shard:06d} failed: {reason}", err=True)
-    if summary.failed:
-        raise DatasetError(f"{len(summary.failed)} shards failed; the same command tries them again")
-    if summary.bad:
-        click.echo(
-            f"{summary.bad} pictures could not be read; 'shards errors {dataset.storage.url}' lists them", err=True
-        )
-    if summary.bad_fraction > max_bad:
-        raise DatasetError(
-            f"{summary.bad_fraction:.2%} of the pictures could not be read, more than --max-bad {max_bad:.2%}"
-        )
 
 
 @main.command(epilog="Example: distort status s3://bucket/val")
@@ -286,14 +179,19 @@ def slurm(context, cpus, time, tasks, extra, submit, command):
     fills the gaps.
     """
     name, *arguments = command
-    plans = {"run": _plan_run, "add": functools.partial(_plan_add, look_only=not submit)}
-    if name not in plans:
+    if name not in ("run", "add"):
         raise click.UsageError(f"'{name}' is not run or add, as in: distort slurm run SOURCE DATASET …")
     options = main.commands[name].make_context(f"slurm {name}", arguments, parent=context.parent).params
-    dataset, distortions, source = plans[name](options)
+    dataset, wanted, any_version = options["dataset"], options["distortions"], options["any_version"]
+    if name == "run":
+        prepared = api.prepare_run(
+            dataset, wanted, _planning(options), planned=options["planned"], again=options["retry"],
+            any_version=any_version, say=_say,
+        )  # fmt: skip
+    else:
+        prepared = api.prepare_add(dataset, wanted, any_version=any_version, look_only=not submit)
     planned = ["--planned"] if name == "run" and not options["planned"] else []
-    missing = job.unfinished(dataset, [d.name for d in distortions], range(dataset.plan.shards), source is None)
-    array = scripts.Array(dataset, missing, cpus, time, tasks, extra, [*command, *planned])
+    array = scripts.Array(prepared.dataset, prepared.unfinished(), cpus, time, tasks, extra, [*command, *planned])
     click.echo(array.submit() if submit else array.script(), nl=submit)
 
 

@@ -33,6 +33,12 @@ class Where:
     workers: int | None = None  #: None: as many as the engine thinks right
     address: str | None = None  #: of a cluster
 
+    def check(self) -> None:
+        """Raises ValueError for an engine that does not exist, or that takes no address."""
+        if self.address and not engines.load(self.engine).addressed:
+            raise ValueError(f"--engine {self.engine} takes no --address: give --engine ray too")
+        engines.load(self.engine)
+
 
 class Stopped(BaseException):
     """SIGINT or SIGTERM arrived."""
@@ -46,9 +52,11 @@ class Stopped(BaseException):
 class Summary:
     """What became of a job."""
 
+    columns: list[str]  #: that are there now
     shards: int = 0  #: finished now
     skipped: int = 0  #: finished before
     pictures: int = 0  #: of all shards of this part
+    made: int = 0  #: pictures of the shards finished now
     bad: int = 0  #: pictures of this part in errors/
     failed: dict[int, str] = field(default_factory=dict)
     stages: Stages = field(default_factory=Stages)  #: seconds of workers
@@ -131,19 +139,24 @@ def execute(
     part: tuple[int, int] = (1, 1),
     any_version: bool = False,
     max_bad: float = 1.0,
+    quiet: bool = False,
 ) -> Summary:
-    """Run every unfinished shard of this part. Raises OSError when the storage fails."""
+    """Run every unfinished shard of this part. ``quiet`` shows no progress.
+
+    Raises OSError when the storage fails.
+    """
     job = Job(dataset.storage.absolute, tuple(d.spec for d in distortions), source_root, any_version, max_bad)
     mine = range(part[0] - 1, dataset.plan.shards, part[1])
-    todo = unfinished(dataset, [d.name for d in distortions], mine, only_add=source_root is None)
-    summary = Summary(skipped=len(mine) - len(todo), pictures=_pictures(dataset.plan, mine))
+    names = [distortion.name for distortion in distortions]
+    todo = unfinished(dataset, names, mine, only_add=source_root is None)
+    summary = Summary([CLEAN, *names], skipped=len(mine) - len(todo), pictures=_pictures(dataset.plan, mine))
     if todo:
-        _run(dataset, job, todo, where, summary)
+        _run(dataset, job, todo, where, summary, quiet)
     summary.bad = sum(dataset.bad_pictures(shard) for shard in dataset.shards_with_errors() & set(mine))
     return summary
 
 
-def _run(dataset: Dataset, job: Job, todo: list[int], where: Where, summary: Summary) -> None:
+def _run(dataset: Dataset, job: Job, todo: list[int], where: Where, summary: Summary, quiet: bool) -> None:
     start = time.monotonic()
     engine = engines.load(where.engine)(ShardMaker(job), where.workers, where.address)
     if engine.splits:
@@ -154,7 +167,7 @@ def _run(dataset: Dataset, job: Job, todo: list[int], where: Where, summary: Sum
         work = Shards(todo)
     summary.workers = engine.room()
     events = run(engine, work)
-    progress = ShardProgress(len(todo), _pictures(dataset.plan, todo))
+    progress = ShardProgress(len(todo), _pictures(dataset.plan, todo), quiet)
     try:
         for event in events:
             match event:
@@ -165,6 +178,7 @@ def _run(dataset: Dataset, job: Job, todo: list[int], where: Where, summary: Sum
                 case Done(shard):
                     progress.finish(shard)
                     summary.shards += 1
+                    summary.made += dataset.plan.pictures_of(shard)
                 case Failed(shard, reason, storage):
                     progress.update(shard, 0, 0)
                     progress.finish(shard)

@@ -104,8 +104,11 @@ SSIM = click.option(
 )
 
 
+PROFILE = click.option("--profile", is_flag=True, help="At the end, print how long every stage took per picture.")
+
+
 def work(command):
     """Where and how shards are made."""
-    for option in (ANY_VERSION, PART, ADDRESS, ENGINE, WORKERS):
+    for option in (PROFILE, ANY_VERSION, PART, ADDRESS, ENGINE, WORKERS):
         command = option(command)
     return command

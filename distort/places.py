@@ -181,7 +181,15 @@ def _walk_order(name: str) -> list[tuple[bool, str]]:
 
 @functools.lru_cache(maxsize=8)
 def place(root: str) -> Disk | Remote:
-    """The folder called ``root``, a path or a url. Raises DatasetError when a package for the url is missing."""
+    """``open_place``, once per process: for reading pictures, one by one."""
+    return open_place(root)
+
+
+def open_place(root: str) -> Disk | Remote:
+    """The folder called ``root``, a path or a url, to be listed as it is now.
+
+    Raises DatasetError when a package for the url is missing.
+    """
     if root.startswith("file://"):
         root = root.removeprefix("file://")
     return Remote(root.rstrip("/")) if "://" in root else Disk(root)

@@ -8,11 +8,11 @@ from shards.console import Bar
 class ShardProgress:
     """Counts the pictures of all shards and shows them in one ``Bar``."""
 
-    def __init__(self, shards: int, pictures: int):
+    def __init__(self, shards: int, pictures: int, quiet: bool = False):
         self.shards = shards
         self.running: dict[int, tuple[int, int]] = {}
         self.shards_done = self.done = self.bad = 0
-        self.bar = Bar("distort", pictures)
+        self.bar = Bar("distort", pictures, quiet=quiet)
 
     def update(self, shard: int, done: int, bad: int) -> None:
         self.running[shard] = (done, bad)

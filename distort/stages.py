@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from shards.console import table
+
 
 class Stages(dict[str, float]):
     """Stage -> seconds of one worker."""
@@ -22,3 +24,14 @@ class Stages(dict[str, float]):
     def add(self, other: Mapping[str, float]) -> None:
         for stage, seconds in other.items():
             self[stage] = self.get(stage, 0.0) + seconds
+
+
+def describe(stages: Stages, pictures: int, workers: int, seconds: float) -> str:
+    """A table of milliseconds per picture and shares. What no stage accounts for is waiting and starting."""
+    waiting = max(0.0, workers * seconds - sum(stages.values()))
+    total = max(workers * seconds, 1e-9)
+    rows = [
+        [stage, f"{1000 * spent / max(pictures, 1):.3f}", f"{spent / total:.1%}"]
+        for stage, spent in {**stages, "waiting": waiting}.items()
+    ]
+    return table(["stage", "ms a picture", "share"], rows)

@@ -10,7 +10,6 @@ import click
 from shards import dataset as reading
 from shards.console import Bar, Group, number, size, table
 from shards.export import export as export_columns
-from shards.verify import decoder
 from shards.verify import verify as problems_of
 
 DATASET = click.argument("dataset", type=str)
@@ -92,7 +91,7 @@ def verify(dataset, decode):
     data = reading.open(dataset)
     wrong = 0
     with Bar("verify", len(data.columns) * data.plan.shards, "shards") as bar:
-        for problem in problems_of(data, decoder() if decode else None, lambda done, total: bar.update(done)):
+        for problem in problems_of(data, decode, lambda done, total: bar.update(done)):
             bar.say(problem, err=False)
             wrong += 1
     if wrong:
@@ -119,9 +118,6 @@ def show(dataset, key):
 def export(dataset, out, columns):
     """Write DATASET's columns side by side into OUT/NNNNNN.tar, for pipelines that want one stream."""
     data = reading.open(dataset)
-    total = 0
     with Bar("export", data.plan.shards, "shards") as bar:
-        for done, (_, count) in enumerate(export_columns(data, out, columns.split(",")), 1):
-            total += count
-            bar.update(done)
+        total = export_columns(data, out, columns.split(","), lambda done, _: bar.update(done))
     click.echo(f"{out}: {total:,} samples of {columns} in {data.plan.shards} tars")

@@ -26,13 +26,24 @@ Decoder = Callable[[bytes, dict], "object"]
 Watch = Callable[[int, int], None]
 
 
-def verify(dataset: Dataset, decode: Decoder | None = None, watch: Watch | None = None) -> Iterator[str]:
+def verify(
+    dataset: Dataset | str | os.PathLike[str], decode: Decoder | bool = False, watch: Watch | None = None
+) -> Iterator[str]:
     """Yield one line per thing that is wrong, each naming its file.
 
-    ``decode(data, column)`` returns an array of shape (height, width, 3); with it, every bitstream is
-    decoded and its size compared with the Parquet row. ``watch(done, total)`` is called after every shard of
-    every column.
+    With ``decode``, every bitstream is decoded and its size compared with the Parquet row: by the installed
+    distorter, or by ``decode(data, column)``, which returns an array of shape (height, width, 3).
+    ``watch(done, total)`` is called after every shard of every column. Raises DatasetError when there is none.
+
+    >>> list(shards.verify("val", decode=True))
+    []
     """
+    if not isinstance(dataset, Dataset):
+        dataset = Dataset(dataset)
+    return _verify(dataset, decoder() if decode is True else decode or None, watch)
+
+
+def _verify(dataset: Dataset, decode: Decoder | None, watch: Watch | None) -> Iterator[str]:
     yield from _manifest(dataset)
     yield from _strangers(dataset)
     if "clean" not in dataset.columns:

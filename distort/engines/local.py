@@ -27,12 +27,17 @@ BEGIN = (
 )
 
 
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 class Local(Engine):
     splits = True
 
     def __init__(self, function: Function, workers: int | None = None, address: str | None = None):
         super().__init__(function, workers, address)
-        self.limit = workers or len(os.sched_getaffinity(0))
+        self.limit = workers or cores()
         self.crew: list[_Worker] = []
         self.stillborn = 0
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from distort.pictures import BadPicture
-from distort.places import Disk, Remote, place
+from distort.places import Disk, Remote, open_place, place
 from distort.sources.folders import list_folder
 from distort.sources.labels import attach, number_labels
 from distort.sources.listing import MEMBER, Listing, Picture, Pictures, SourceError, missing
@@ -86,9 +86,9 @@ def _locate(source: str, split: str | None) -> tuple[Disk | Remote, str | None]:
     if split:
         source = f"{source.rstrip('/')}/{split}"
     if Path(source).suffix not in LISTS | {".tar"} or Path(source).is_dir():
-        return place(source), None
+        return open_place(source), None
     folder, slash, name = source.rpartition("/")
-    return place(folder or slash or "."), name
+    return open_place(folder or slash or "."), name
 
 
 def read(root: str, source: str, offset: int | None = None, size: int | None = None) -> bytes:
