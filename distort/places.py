@@ -129,8 +129,9 @@ class Remote:
         self.root = root
         try:
             self.fs, self.prefix = fsspec.url_to_fs(root, use_listings_cache=False)
-        except ImportError as error:
-            raise DatasetError(f"{root}: {error} (for s3:// pip install 'codecproof[s3]')") from None
+        except (ImportError, ValueError) as error:  # a package that is missing, a protocol that nobody knows
+            hint = " (pip install 'codecproof[s3]')" if root.startswith("s3:") else ""
+            raise DatasetError(f"{root}: {error}{hint}") from None
 
     def exists(self) -> bool:
         with plain_errors(self.root):

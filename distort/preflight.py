@@ -37,7 +37,10 @@ def describe(listing: Listing) -> Iterator[str]:
         shown = listing.classes if len(listing.classes) <= 4 else (*listing.classes[:2], "…", listing.classes[-1])
         empty = len(listing.classes) - used
         without = f", {empty} of them without pictures" if empty else ""
-        yield f"{listing.root}: {count:,} pictures, {len(listing.classes)} classes ({', '.join(shown)}){without}"
+        classes = "1 class" if len(listing.classes) == 1 else f"{len(listing.classes)} classes"
+        yield f"{listing.root}: {count:,} pictures, {classes} ({', '.join(shown)}){without}"
+        if len(listing.classes) == 1:
+            yield "all pictures have one label: is this the folder that holds the class folders?"
     yield from listing.notes
 
 

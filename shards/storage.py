@@ -39,13 +39,16 @@ class Storage:
 
     def __init__(self, url: str | os.PathLike):
         url = os.fspath(url)
+        if not url.strip():
+            raise DatasetError("the name of the dataset is empty: give a folder or a url")
         if url.startswith("pipe:"):
             raise DatasetError(f"{url}: shell commands are not opened; give a folder or an fsspec url")
         try:
             # Others write at the same time: what was listed a moment ago says nothing.
             self.fs, self.root = fsspec.url_to_fs(url, use_listings_cache=False)
-        except ImportError as error:
-            raise DatasetError(f"{url}: {error} (for s3:// pip install 'codecproof[s3]')") from None
+        except (ImportError, ValueError) as error:  # a package that is missing, a protocol that nobody knows
+            hint = " (pip install 'codecproof[s3]')" if url.startswith("s3:") else ""
+            raise DatasetError(f"{url}: {error}{hint}") from None
         #: Parquet footers of files that never change, by name: 500 bytes a shard that a worker reads only once.
         self.footers: dict[str, pq.FileMetaData] = {}
         self.url = url

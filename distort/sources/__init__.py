@@ -83,6 +83,8 @@ def check_names(source: str, split: str | None, sources: pa.ChunkedArray, offset
 
 def _locate(source: str, split: str | None) -> tuple[Disk | Remote, str | None]:
     """A folder; or the folder of a list or tar, and its name."""
+    if not source.strip():
+        raise SourceError("SOURCE is empty: give a folder, a list or tars of pictures")
     if split:
         source = f"{source.rstrip('/')}/{split}"
     if Path(source).suffix not in LISTS | {".tar"} or Path(source).is_dir():

@@ -13,6 +13,7 @@ from distort.sources.listing import Listing, Picture, Pictures, SourceError, is_
 from distort.sources.tars import list_tars
 
 SPLITS = {"train", "val", "test"}
+DATASET = "dataset.json"  #: marks what distort made
 
 
 def list_folder(root: Disk | Remote) -> Listing:
@@ -47,6 +48,8 @@ def _listing(root: Disk | Remote) -> Listing:
     if flat:
         return Listing(root.root, Pictures(map(Picture, flat)), None)
     pictures = Pictures(Picture(source, source.partition("/")[0]) for source in _walk(root, folders))
+    if not pictures and DATASET in files:
+        raise SourceError(f"{root.root} is a dataset; 'distort add' makes more columns of it")
     if not pictures:
         raise SourceError(
             f"no pictures in {root.root}: expected one folder per class, pictures themselves, or .tar files"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -89,6 +90,12 @@ def is_picture(name: str) -> bool:
     return format in FORMATS and not name.startswith(".")
 
 
-def missing(source: str) -> SourceError:
-    """What to raise for a source that is not there."""
-    return SourceError(f"no such source: {source}")
+def missing(path: str) -> SourceError:
+    """What to raise for a file or folder that is not there; names the nearest of its neighbours."""
+    folder, name = os.path.split(path)
+    try:
+        neighbours = os.listdir(folder) if "://" not in path else []
+    except OSError:
+        neighbours = []
+    near = difflib.get_close_matches(name, neighbours, n=1)
+    return SourceError(f"no such file or folder: {path}" + (f"; did you mean {near[0]}?" if near else ""))

@@ -66,7 +66,9 @@ def rows(root: Disk | Remote, name: str) -> Iterator[tuple[int, list[str]]]:
     except FileNotFoundError:
         raise missing(path) from None
     except UnicodeDecodeError:
-        raise SourceError(f"{path} is not UTF-8 text after line {number}; save it as UTF-8") from None
+        raise SourceError(
+            f"{path} is not UTF-8 text in line {number + 1} or soon after; save it as UTF-8"
+        ) from None
     except csv.Error as error:
         raise SourceError(f"{path}, line {number}: {error}: {line[:80]}") from None
     except OSError as error:

@@ -46,8 +46,9 @@ def _members(root: Disk | Remote, name: str) -> list[Picture]:
         raise missing(path) from None
     except SourceError:
         raise
-    except (tarfile.TarError, ValueError) as error:
-        raise SourceError(f"{path} is not a sound tar of samples: {error}") from None
+    except (tarfile.TarError, ValueError, ArithmeticError, LookupError, MemoryError, RecursionError) as error:
+        reason = str(error) or type(error).__name__  # tarfile reads as much as a crafted header says
+        raise SourceError(f"{path} is not a sound tar of samples: {reason}") from None
     except OSError as error:
         if root.remote:
             raise

@@ -84,7 +84,11 @@ def write(path, text):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda d: d / "nowhere", "no such source"),
+        (lambda d: d / "nowhere", "no such file or folder: .*nowhere$"),
+        (lambda d: write(d / "list.csv", "") / "../lists.csv", r"lists.csv; did you mean list.csv\?"),
+        (lambda d: "", "SOURCE is empty"),
+        (lambda d: "nfs://a/b", "nfs://a/b: Protocol not known: nfs"),
+        (lambda d: write(d / "dataset.json", "{}").parent, "is a dataset; 'distort add' makes more columns of it"),
         (lambda d: d, "no pictures in .*: expected one folder per class"),
         (lambda d: write(d / "a.json", "{}"), "neither a folder, nor a list"),
         (lambda d: write(d / "a.csv", "path,label\n"), "lists no pictures"),
@@ -94,7 +98,7 @@ def write(path, text):
     ],
 )
 def test_a_source_without_pictures_says_what_was_expected(tmp_path, make, message):
-    with pytest.raises(SourceError, match=message):
+    with pytest.raises(ValueError, match=message):
         list_pictures(str(make(tmp_path)))
 
 
