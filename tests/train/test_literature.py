@@ -74,3 +74,9 @@ def test_routers_masters_and_the_oracle_stand_beside_their_experts(train, evalua
         for column in ("clean", "jpeg-10", "j2k-75"):
             assert top1[f"router-{decision}"][column] <= top1["router-oracle"][column]
     assert found["router-headers"]["model"]["title"] == "Router"
+
+
+def test_augmentation_and_deepcloak_run(train, evaluate):
+    files = [train("augment", "--columns", "jpeg-10,j2k-75"), train("deepcloak", "--column", "jpeg-10")]
+    found = evaluate(*(part for file in files for part in ("--checkpoint", file)))
+    assert set(found) == {"augment", "deepcloak"}

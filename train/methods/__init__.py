@@ -17,6 +17,8 @@ METHODS = Registry(
         "expert": "train.methods.expert:Expert",
         "stability": "train.methods.stability:Stability",
         "consistency": "train.methods.consistency:Consistency",
+        "augment": "train.methods.augment:Augment",
+        "deepcloak": "train.methods.deepcloak:DeepCloak",
         "master": "train.methods.master:Master",
         "batchnorm": "train.methods.batchnorm:BatchNorm",
     },

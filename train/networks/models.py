@@ -28,6 +28,7 @@ KINDS = Registry(
         "lite1": "train.networks.kinds:Lite",
         "lite2": "train.networks.kinds:Lite",
         "master": "train.networks.master:Master",
+        "masked": "train.networks.masked:Masked",
         "rmb": "train.networks.repaired:ResidualMapping",
     },
 )

@@ -1,0 +1,65 @@
+"""DeepCloak (Gao et al. 2017) against compression, as Ghosh et al. 2018 compare with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from train.methods.base import Defaults, Method
+from train.methods.reads import CLEAN, Reads
+from train.options import option
+
+
+class DeepCloak(Method):
+    """Switch off the features that react most to a distortion (DeepCloak); nothing is trained.
+
+    The score of a feature before the last layer is Σ |F(x̃) - F(x)| over TRAIN; the highest --percent of them
+    become zero. The original distorts with adversarial noise; Ghosh et al. average one mask per class: here there
+    is one, of all classes. With several ranks it is that of the first one's share.
+    """
+
+    title = "DeepCloak"
+    example = "--column jpeg-10 --percent 1 --arch vgg16 --weights imagenet --out runs/deepcloak"
+
+    @dataclass(frozen=True)
+    class Options:
+        column: str = option(help="The distortion whose features are masked, as jpeg-10.")
+        percent: float = option(1.0, minimum=0, below=100, help="Of the features that become zero.")
+
+    def reads(self):
+        return Reads((CLEAN, self.options.column))
+
+    def defaults(self):
+        return Defaults(lr=0.0, batch=128, epochs=1, published=True)
+
+    def model(self, network):
+        import torch
+
+        from train.networks.models import wrap
+
+        made = wrap("masked", network)
+        made.register_buffer("score", torch.zeros_like(made.net.mask))
+        return made
+
+    def parameter_groups(self, model):
+        return []
+
+    def train_mode(self, model):
+        # Module.train alone would wake dropout and batch norm; only the flag of the outermost module is wanted.
+        model.eval()
+        model.training = True
+
+    def losses(self, model, batch):
+        distorted = model.normalised(batch.images[self.options.column])
+        logits, own = model.net.seen(distorted)
+        if model.training:
+            _, clean = model.net.seen(model.normalised(batch.images[CLEAN]))
+            model.score += (own - clean).abs().sum(0).detach()
+        ce = self.cross_entropy(model, logits, batch.labels)
+        return {"loss": ce, "ce": ce}, logits
+
+    def predictor(self, model):
+        count = round(len(model.score) * self.options.percent / 100)
+        model.net.mask.fill_(1)
+        if model.score.any():  # before the first epoch nothing is known
+            model.net.mask[model.score.topk(count).indices] = 0
+        return model
