@@ -102,23 +102,16 @@ def write(
     results: Sequence[Mapping[str, Any]],
     samples: Sequence[pa.Table],
     evaluation: Mapping[str, Scalar] | None = None,
-) -> None:
+) -> Results:
     """Write ``out`` and, before it, its ``.K.parquet`` files with the per-sample answers ``samples[K]``.
 
     ``dataset`` is path, plan and samples; a result is ``{"model": …, "columns": {name: score}}`` as in the file.
     Raises ResultsError, before anything is written, when the reader would refuse the file.
     """
     names = [f"{out.stem}.{k}.parquet" for k in range(len(samples))]
-    contents = {
-        "schema": SCHEMA,
-        "dataset": dict(dataset),
-        "evaluation": dict(evaluation or {}),
-        "results": [
-            {**result, "model": complete(result["model"]), "samples": name}
-            for result, name in zip(results, names, strict=True)
-        ],
-    }
-    for k, (result, table) in enumerate(zip(parse(contents, str(out)).results, samples, strict=True)):
+    contents = _contents(dataset, results, evaluation, names)
+    parsed = parse(contents, str(out))
+    for k, (result, table) in enumerate(zip(parsed.results, samples, strict=True)):
         check_samples(result, table, f"{out}, results[{k}]")
     text = json.dumps(contents, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -127,6 +120,28 @@ def write(
             out.with_name(name), lambda path, table=table: pq.write_table(table, path, compression="zstd")
         )
     write_atomically(out, lambda path: path.write_text(text, encoding="utf-8"))
+    return parsed
+
+
+def collect(
+    dataset: Mapping[str, Any],
+    results: Sequence[Mapping[str, Any]],
+    evaluation: Mapping[str, Scalar] | None = None,
+) -> Results:
+    """What ``write`` would write, without a file and per-sample answers."""
+    return parse(_contents(dataset, results, evaluation, [None] * len(results)), "these results")
+
+
+def _contents(dataset: Any, results: Any, evaluation: Any, names: Sequence[str | None]) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "dataset": dict(dataset),
+        "evaluation": dict(evaluation or {}),
+        "results": [
+            {**result, "model": complete(result["model"]), "samples": name}
+            for result, name in zip(results, names, strict=True)
+        ],
+    }
 
 
 def find(paths: Iterable[str | Path]) -> list[Path]:

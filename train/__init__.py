@@ -1,1 +1,33 @@
-"""Datasets of tar shards in, experts out: streaming, training, evaluation. Needs the extra ``[train]``."""
+"""Datasets of tar shards in, trained networks and their accuracy out. Needs the extra ``[train]``.
+
+>>> import train
+>>> run = train.fit("expert", "data/train", val="data/val", column="jpeg-10", arch="lite0", weights="imagenet",
+...                 out="runs/et-jpeg-10")
+>>> found = train.evaluate("data/val", [run / "best.safetensors"], columns=["clean", "jpeg-10"])
+>>> found.results[0].columns["jpeg-10"].top1
+
+PyTorch is imported when one of the functions is looked up. For methods and networks of one's own see
+``train.methods`` and ``train.networks``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from train.api import evaluate, fit, teach
+    from train.engine.signals import Stopped
+
+__all__ = ["Stopped", "evaluate", "fit", "teach"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'train' has no attribute '{name}'")
+    if name == "Stopped":
+        from train.engine.signals import Stopped
+
+        return Stopped
+    from train import api
+
+    return getattr(api, name)

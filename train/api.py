@@ -1,49 +1,58 @@
-"""The commands' work, for Python: train a network, measure networks, cache a teacher."""
+"""Training, evaluating and caching teachers from Python; the commands are thin layers over these functions."""
 
 from __future__ import annotations
 
-import sys
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
 
 from shards import results
 from shards.dataset import Dataset
+from train.engine import evaluate as evaluation
 from train.engine import job, loop
+from train.engine import teach as teaching
 from train.engine.checks import require_results_file
 from train.engine.distributed import World, world
-from train.engine.evaluate import Candidate, evaluate, show
+from train.engine.evaluate import Candidate
 from train.engine.run import RunFolder
-from train.engine.signals import Stopped
-from train.engine.teach import teach
 from train.networks.models import ModelError
 from train.networks.precision import RESULTS
 from train.routing.assemble import assemble
 from train.settings import Settings
 
+Folder = str | PathLike[str]
 
-def run_training(settings: Settings) -> None:
-    """Train, write the run folder, and evaluate the best weights at the end.
 
-    Everything is checked before anything is touched. Raises SystemExit when a signal asked the run to stop.
+def fit(
+    method: str, train: Folder, *, val: Folder, arch: str, weights: Folder, out: Folder, **options: Any
+) -> Path:
+    """Train a network by a method; returns the run folder, with ``best.safetensors`` and ``results.json``.
+
+    ``options`` are those of ``train METHOD --help``, with underscores, lists for what is comma-separated there:
+    ``fit("expert", "data/train", val="data/val", column="jpeg-10", arch="lite0", weights="imagenet",
+    out="runs/et", alpha=0.01, epochs=5, test_columns=["clean", "jpeg-10"])``. Under torchrun every rank calls it.
+
+    Everything is checked before anything is touched. Raises ValueError with what to do: UnknownName for a method
+    or option that there is not, DatasetError, ModelError, CheckpointError, TrainingError (a loss is not finite).
+    Raises Stopped when SIGTERM or SIGUSR1 asked the run to stop; ``resume=True`` goes on.
     """
+    given = {"val": val, "arch": arch, "weights": weights, "out": out, **options}
+    settings = Settings.of(method, train=train, **given)
     folder = RunFolder(settings.out)
     resume = folder.look(settings.resume, settings.wandb)
-    try:
-        with world(settings.device) as here:
-            _precision(settings.tf32)
-            prepared = job.prepare(settings, here)
-            training = loop.Training(prepared, folder, here)
-            if resume:
-                training.restore()
-            with folder.held() if here.first else nullcontext():
-                _run(training, folder, here)
-    except Stopped as stop:
-        if here.first:
-            click.echo(str(stop), err=True)
-        sys.exit(stop.exit_status)
+    with world(settings.device) as here, _computing(here, settings.tf32):
+        prepared = job.prepare(settings, here)
+        training = loop.Training(prepared, folder, here)
+        if resume:
+            training.restore()
+        with folder.held() if here.first else nullcontext():
+            _run(training, folder, here)
+    return folder.path
 
 
 def _run(training: loop.Training, folder: RunFolder, here: World) -> None:
@@ -60,58 +69,89 @@ def _run(training: loop.Training, folder: RunFolder, here: World) -> None:
     if names := job.tested_columns(settings, data):
         best = Candidate.of_file(str(folder.path / "best.safetensors"), data, settings.arch)
         out = folder.path / results.FILE
-        _evaluate(data, names, [best], out, here, settings.workers, settings.cache)
+        measured = _measure(data, names, [best], out, here, settings.workers, settings.cache)
+        if measured:
+            evaluation.show(measured)
     if here.first:
         folder.finish()
 
 
-def run_evaluation(
-    val: str, *, checkpoint: tuple[str, ...], arch: str | None, weights: str | None, columns: str, out: str,
-    batch: int, present_classes: bool, workers: int, cache: str | None, device: str,
-    router: tuple[str, ...] = (), master: str | None = None, otherwise: str = "nearest",
-) -> None:  # fmt: skip
-    """Measure checkpoints and, with ``weights``, a network as it comes; write ``out``.
+def evaluate(
+    val: Folder, checkpoints: Sequence[Folder] = (), *, arch: str | None = None, weights: Folder | None = None,
+    columns: Sequence[str] | None = None, out: Folder | None = None, batch: int = 64,
+    present_classes: bool = False, workers: int = 2, cache: Folder | None = None, device: str = "auto",
+    router: Sequence[str] = (), master: Folder | None = None, otherwise: str = "nearest",
+) -> results.Results | None:  # fmt: skip
+    """Accuracy of checkpoints and, with ``arch`` and ``weights``, of a network as it comes, on columns of ``val``.
 
-    ``router``: decisions of ``train.routing.assemble`` by which the checkpoints answer together.
+    All networks and columns (None: all of them) are measured in one pass. ``out`` is the ``.json`` file to write.
+    ``arch`` alone names the network of checkpoints that must be named. With ``present_classes`` only classes that
+    occur in ``val`` count as answers. ``router`` names the decisions of ``train.routing.assemble`` by which the
+    checkpoints answer together. Under torchrun every rank calls it, and all but the first get None.
+
+    Raises ValueError with what to do: DatasetError, ModelError, ResultsError.
     """
-    require_results_file(Path(out))
-    with world(device) as here:
-        _precision(tf32=False)
+    if not (checkpoints or (arch and weights)) or (weights and not arch):
+        raise ValueError("give checkpoints, or arch with weights, or both")
+    target = None if out is None else Path(out)
+    if target:
+        require_results_file(target)
+    with world(device) as here, _computing(here, tf32=False):
         data = Dataset(val)
         if data.plan.classes is None:
             raise ValueError(f"{val} has no labels: nothing to count as right")
-        names = list(data.columns) if columns == "all" else [name.strip() for name in columns.split(",")]
-        candidates = [Candidate.pretrained(arch, weights, data)] if arch and weights else []
-        candidates += [Candidate.of_file(file, data, arch) for file in checkpoint]
+        candidates = [Candidate.pretrained(arch, str(weights), data)] if arch and weights else []
+        candidates += [Candidate.of_file(str(file), data, arch) for file in checkpoints]
         if router:
-            candidates += assemble(router, candidates, master, otherwise)
-        _evaluate(data, names, candidates, Path(out), here, workers, cache, batch, present_classes)
+            candidates += assemble(router, candidates, None if master is None else str(master), otherwise)
+        names = list(data.columns) if columns is None else list(columns)
+        local = None if cache is None else str(cache)
+        return _measure(data, names, candidates, target, here, workers, local, batch, present_classes)
 
 
-def _evaluate(
-    data: Dataset, names: list[str], candidates: list[Candidate], out: Path, here: World, workers: int,
+def _measure(
+    data: Dataset, names: list[str], candidates: list[Candidate], out: Path | None, here: World, workers: int,
     cache: str | None, batch: int = 64, present: bool = False,
-) -> None:  # fmt: skip
-    found = evaluate(data, names, candidates, here, batch=batch, workers=workers, cache=cache, present=present)
-    if found:
-        results.write(out, *found, evaluation={"precision": RESULTS, "classes": "present" if present else "all"})
-        show(found[1])
+) -> results.Results | None:  # fmt: skip
+    found = evaluation.evaluate(
+        data, names, candidates, here, batch=batch, workers=workers, cache=cache, present=present
+    )
+    if not found:
+        return None
+    said = {"precision": RESULTS, "classes": "present" if present else "all"}
+    if out:
+        return results.write(out, *found, evaluation=said)
+    return results.collect(*found[:2], evaluation=said)
 
 
-def run_teaching(
-    dataset: str, *, arch: str, weights: str, batch: int, workers: int, cache: str | None, device: str
-) -> None:
-    """Cache a teacher's scores beside ``dataset``."""
+def teach(
+    dataset: Folder, *, arch: str, weights: Folder, batch: int = 64, workers: int = 2, cache: Folder | None = None,
+    device: str = "auto",
+) -> tuple[str, int]:  # fmt: skip
+    """Cache what a network says of the clean crops beside ``dataset``; experts of it then read no clean crop.
+
+    Returns the teacher's name in the dataset and how many shards were computed; those that are there are kept.
+    Raises ValueError with what to do: DatasetError, ModelError.
+    """
     if weights == "none":
         raise ModelError("a teacher needs trained weights: --weights FILE or imagenet")
-    with world(device) as here:
-        _precision(tf32=False)
-        name, made = teach(Dataset(dataset), arch, weights, here, batch=batch, workers=workers, cache=cache)
-        if here.first:
-            click.echo(f"{dataset}: teacher {name}, {made} shards computed")
+    with world(device) as here, _computing(here, tf32=False):
+        local = None if cache is None else str(cache)
+        return teaching.teach(
+            Dataset(dataset), arch, str(weights), here, batch=batch, workers=workers, cache=local
+        )
 
 
-def _precision(tf32: bool) -> None:
+@contextmanager
+def _computing(here: World, tf32: bool) -> Iterator[None]:
+    """Precision of GPUs, and random numbers; both are as before when the block ends."""
+    backend, precision = torch.backends.cudnn, torch.get_float32_matmul_precision()
+    before = backend.allow_tf32, backend.benchmark
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
-    torch.backends.cudnn.allow_tf32 = tf32
-    torch.backends.cudnn.benchmark = True  # pictures and batches have one size
+    backend.allow_tf32, backend.benchmark = tf32, True  # pictures and batches have one size
+    try:
+        with torch.random.fork_rng(devices=[here.device] if here.device.type == "cuda" else []):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        backend.allow_tf32, backend.benchmark = before

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
+import os
+import sys
 from typing import Any
 
 import click
@@ -40,10 +41,8 @@ class MethodCommand(click.Command):
     """``train METHOD``; its options are those of every training, of recipes, and of the method."""
 
     def __init__(self, name: str, method: type[Method]):
-        self.parts = {"Options": Settings, "Method": method.Options, "Recipe": Recipe}
-        parameters = {title: click_options(part) for title, part in self.parts.items()}
-        self.sections = {"Method": parameters["Method"], "Recipe": parameters["Recipe"],
-                         "Options": parameters["Options"]}  # fmt: skip
+        parts = {"Method": method.Options, "Recipe": Recipe, "Options": Settings}
+        self.sections = {title: click_options(part) for title, part in parts.items()}
         example = f"Example: train {name} data/train --val data/val {method.example}" if method.example else None
         super().__init__(
             name, callback=self._train, help=method.__doc__, epilog=example,
@@ -53,10 +52,15 @@ class MethodCommand(click.Command):
     def _train(self, **values: Any) -> None:
         if values["quirks"] is not None and values["protocol"] == "refcode":
             raise click.UsageError("--quirks lists exactly the quirks to use, --protocol refcode is all: give one")
-        from train.api import run_training
+        from train.api import fit
+        from train.engine.signals import Stopped
 
-        own, recipe = (_take(self.parts[part], values) for part in ("Method", "Recipe"))
-        run_training(Settings(method=self.name or "", options=own, recipe=recipe, **values))
+        try:
+            fit(self.name or "", values.pop("train"), **values)
+        except Stopped as stop:
+            if _first():
+                click.echo(str(stop), err=True)
+            sys.exit(stop.exit_status)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Options under headings: the method's own, the recipe's, and those of every training."""
@@ -80,13 +84,12 @@ class MethodCommand(click.Command):
             raise
 
 
+def _first() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _has(method: str, option: str) -> bool:
     return any(option in parameter.opts for parameter in click_options(METHODS.load(method).Options))
-
-
-def _take(part: type, values: dict[str, Any]) -> Any:
-    """An instance of a dataclass from those of ``values`` that are its fields; they are removed."""
-    return part(**{item.name: values.pop(item.name) for item in dataclasses.fields(part)})
 
 
 class Commands(Group):
@@ -156,13 +159,16 @@ def main():
     help="Answers are the classes that occur in VAL, not all that the network knows: for a subset of ImageNet.",
 )
 @READING
-def evaluate_command(checkpoint, arch, weights, **options):
+def evaluate_command(val, checkpoint, arch, weights, columns, **options):
     """Top-1, top-5 and loss on columns of VAL, in one pass over it for all columns and checkpoints."""
     if not (checkpoint or (arch and weights)) or (weights and not arch):
         raise click.UsageError("give --checkpoint FILE, or --arch NAME with --weights, or both")
-    from train.api import run_evaluation
+    from train.api import evaluate
+    from train.engine.evaluate import show
 
-    run_evaluation(checkpoint=checkpoint, arch=arch, weights=weights, **options)
+    names = None if columns == "all" else [name.strip() for name in columns.split(",")]
+    if found := evaluate(val, checkpoint, columns=names, arch=arch, weights=weights, **options):
+        show(found)
 
 
 @main.command("teach", epilog="Example: train teach data/train --arch mnasnet1_0 --weights imagenet")
@@ -171,8 +177,10 @@ def evaluate_command(checkpoint, arch, weights, **options):
 @click.option("--weights", required=True, help="imagenet (converged) or a file.")
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True)
 @READING
-def teach_command(**options):
+def teach_command(dataset, **options):
     """Cache a teacher's log-probabilities of DATASET's clean crops; 'train expert' then reads no clean crop."""
-    from train.api import run_teaching
+    from train.api import teach
 
-    run_teaching(**options)
+    name, made = teach(dataset, **options)
+    if _first():
+        click.echo(f"{dataset}: teacher {name}, {made} shards computed")

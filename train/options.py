@@ -57,6 +57,16 @@ def _type(hint: Any, meta: Any) -> click.ParamType:
     return click.STRING
 
 
+#: What a value from Python has to be.
+_PYTHON: dict[type, tuple[Any, str]] = {
+    click.types.BoolParamType: (bool, "True or False"),
+    click.types.StringParamType: (str, "text"),
+    click.Choice: (str, "text"),
+    click.FloatRange: (int | float, "a number"),
+    click.IntRange: (int, "a whole number"),
+}
+
+
 def check(values: object) -> None:
     """Raises ValueError when a field of an options dataclass is outside its bounds or of another type."""
     context = click.Context(click.Command("check"))
@@ -64,6 +74,9 @@ def check(values: object) -> None:
         value = getattr(values, parameter.name or "")
         if value is None and not parameter.required:
             continue
+        python, said = _PYTHON[type(parameter.type)]
+        if not isinstance(value, python) or (isinstance(value, bool) and python is not bool):
+            raise ValueError(f"{parameter.name}: {value!r} is not {said}")
         try:
             parameter.type.convert(value, parameter, context)
         except click.BadParameter as error:

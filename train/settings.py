@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import os
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from train.options import option
+from shards.registry import unknown
+from train.methods import METHODS
+from train.options import check, option
 from train.recipes import Recipe
 
+_MISSING = object()
 ARCH_HELP = "mnasnet1_0, resnet50, … (torchvision), lite0 to lite2, timm:NAME, or MODULE:FUNCTION."
 
 
@@ -52,7 +56,39 @@ class Settings:
     device: Literal["auto", "cpu", "cuda"] = option("auto", help="auto: a GPU where there is one.")
     tf32: bool = option(True, help="The same, of GPUs that have it. Teachers and results never use it.")
 
+    @classmethod
+    def of(cls, method: str, **values: Any) -> Settings:
+        """Settings from options by name: those of every training, of the recipe and of the method.
+
+        Lists become comma-separated text and paths text. Raises UnknownName for an option that the method does not
+        have, ValueError for one that is missing or not what it should be.
+        """
+        own = METHODS.load(method).Options
+        places = {item.name: part for part in (own, Recipe, cls) for item in fields(part) if item.metadata}
+        for name in values:
+            if name not in places and name != "train":
+                raise unknown(f"option of {method}", name, places)
+        given = {name: _plain(value) for name, value in values.items()}
+        for name, part in places.items():
+            if name not in given and getattr(part, name, _MISSING) is _MISSING:
+                raise ValueError(f"{method} needs the option '{name}'")
+
+        def take(part: type) -> dict[str, Any]:
+            return {name: value for name, value in given.items() if places.get(name) is part}
+
+        settings = cls(method, own(**take(own)), given["train"], recipe=Recipe(**take(Recipe)), **take(cls))
+        for part in (settings, settings.recipe, settings.options):
+            check(part)
+        settings.recipe.require_sensible()
+        return settings
+
     def plain(self) -> dict[str, Any]:
         """All values, those of options and recipe beside the others."""
         contents = asdict(self)
         return {**contents, **contents.pop("options"), **contents.pop("recipe")}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return os.fspath(value) if isinstance(value, os.PathLike) else value

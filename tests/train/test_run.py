@@ -352,3 +352,27 @@ def test_quirks_chosen_one_by_one_stand_in_the_settings(cli, training, tmp_path,
     assert done.exit_code == 0, done.output
     settings = read_json(tmp_path / "run" / "results.json")["results"][0]["model"]["settings"]
     assert (settings["quirk kl-sum"], settings["quirk adam-reset"]) == (True, False)
+
+
+def test_a_mixture_draws_the_same_again_and_stands_at_every_column(cli, training, tmp_path, state_of, read_json):
+    def mixed(out, *options):
+        arguments = [str(item) for item in training("mixture", "--columns", "jpeg-10,j2k-75", *options, out=out)]
+        at = arguments.index("--column")
+        return cli(*arguments[:at], *arguments[at + 2 :])
+
+    for out in "ab":
+        done = mixed(out, "--test-columns", "all")
+        assert done.exit_code == 0, done.output
+    a, b = (state_of(tmp_path / out / "last.safetensors") for out in "ab")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    model = read_json(tmp_path / "a" / "results.json")["results"][0]["model"]
+    assert (model["title"], model["trained_on"], model["counts_everywhere"]) == ("Mixture", None, True)
+    assert model["settings"]["columns"] == "jpeg-10,j2k-75"
+    for columns, message in (
+        ("jpeg-10,bpg-41", "has no column 'bpg-41'; it has clean, j2k-75, jpeg-10"),
+        ("jpeg-10,jpeg-10", "--columns names jpeg-10 twice"),
+        (",", "--columns names no column"),
+    ):
+        refused = mixed("refused", "--columns", columns)
+        assert refused.exit_code == 1
+        assert message in refused.output

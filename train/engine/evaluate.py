@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 from shards.console import table
 from shards.dataset import Dataset
+from shards.results import Results
 from train.engine.checks import require_classes, require_enough, warn_of_chance
 from train.engine.distributed import World
 from train.engine.progress import Progress, Waiting
@@ -188,19 +189,19 @@ def _collect(parts: list[tuple], found: Survey, world: World) -> Answers | None:
     )
 
 
-def show(results: list[dict]) -> None:
+def show(measured: Results) -> None:
     """A table on stdout: one row per model and column."""
     rows = [
         [
-            " ".join(filter(None, (result["model"][part] for part in ("arch", "method", "trained_on")))),
+            " ".join(filter(None, (result.model.arch, result.model.method, result.model.trained_on))),
             name,
-            f"{column['n']:,}",
-            f"{column['top1']:.2%}",
-            "{:.2%} – {:.2%}".format(*column["top1_interval"]),
-            f"{column['top5']:.2%}",
-            f"{column['loss']:.4f}",
+            f"{column.n:,}",
+            f"{column.top1:.2%}",
+            "{:.2%} – {:.2%}".format(*column.top1_interval),
+            f"{column.top5:.2%}",
+            f"{column.loss:.4f}",
         ]
-        for result in results
-        for name, column in result["columns"].items()
+        for result in measured.results
+        for name, column in result.columns.items()
     ]
     sys.stdout.write(table(["model", "column", "n", "top-1", "95 %", "top-5", "loss"], rows, left=(0, 1)) + "\n")

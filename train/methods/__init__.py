@@ -16,6 +16,7 @@ METHODS = Registry(
         "finetune": "train.methods.finetune:FineTuning",
         "expert": "train.methods.expert:Expert",
         "stability": "train.methods.stability:Stability",
+        "mixture": "train.methods.mixture:MixtureTuning",
         "consistency": "train.methods.consistency:Consistency",
         "augment": "train.methods.augment:Augment",
         "deepcloak": "train.methods.deepcloak:DeepCloak",
