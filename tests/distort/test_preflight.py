@@ -2,7 +2,8 @@
 
 import pytest
 
-from distort import cli, crops, estimate
+import distort
+from distort import api, crops, estimate
 from distort.distortion import parse_list
 from distort.planning import make_plan
 from distort.sources import list_pictures
@@ -79,12 +80,8 @@ def test_pictures_that_cannot_be_read_do_not_stop_an_estimate(tmp_path, tree):
     assert estimate.measure(listing.root, plan, manifest.to_pylist(), parse_list("jpeg-10"), 60) is None
 
 
-def test_a_long_run_says_at_its_start_what_it_will_take(tree, tmp_path, run, monkeypatch):
-    options = {"part": (1, 1), "workers": 2, "dataset": str(tmp_path / "d")}
-    assert run("distort", "run", tree, tmp_path / "d", "--distortions", "jpeg-10").returncode == 0
-    (tmp_path / "d" / "jpeg-10" / "000000.parquet").unlink()
-    monkeypatch.setattr(cli, "LONG", 1)
+def test_a_long_run_says_at_its_start_what_it_will_take(tree, tmp_path, monkeypatch):
+    monkeypatch.setattr(api, "LONG", 1)
     said = []
-    monkeypatch.setattr(cli.click, "echo", lambda text, err=False: said.append(text))
-    cli._say_what_it_takes(Dataset(tmp_path / "d"), parse_list("jpeg-10"), str(tree), options)
-    assert said[0].startswith("1 shards to make, 24 pictures: about ")
+    distort.run(tree, tmp_path / "d", distortions="jpeg-10", workers=2, say=said.append)
+    assert said[-1].startswith("1 shards to make, 24 pictures: about ")
