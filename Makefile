@@ -5,7 +5,11 @@ START := --arch lite0 --weights imagenet
 RECIPE := --val demo/val --select-on validation --column jpeg-5 $(START) --epochs 2 --lr 1e-4 --batch 16 --test-columns none --resume
 TRAIN := $(BIN)/train
 
-.PHONY: demo test test-fast test-cluster clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast test-cluster lint docs constraints clean
+
+help:  ## this list
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
 
 .venv/installed: setup.cfg setup.py pyproject.toml distort/metrics.c
 	$(PYTHON) -m venv .venv
@@ -35,5 +39,16 @@ test-cluster: .venv/installed  ## Ray, Slurm and S3 servers on this machine, wit
 	tests/cluster/install.sh $(BIN)/python
 	$(BIN)/python -m pytest tests/cluster
 
-clean:
+lint: .venv/installed  ## ruff and mypy
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+docs: .venv/installed  ## the documentation site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+constraints:  ## renew constraints.txt: the newest versions of everything, resolved together
+	$(PYTHON) .ci/constraints.py > constraints.new && mv constraints.new constraints.txt
+
+clean:  ## remove what make made
 	rm -rf .venv demo build *.egg-info
