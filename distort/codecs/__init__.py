@@ -37,6 +37,7 @@ REGISTRY = {
     "jxl": "distort.codecs.jpegxl:JpegXL",
     "noise": "distort.codecs.noise:Noise",
     "blur": "distort.codecs.blur:Blur",
+    "tvl1": "distort.codecs.tv_l1:TvL1",
 }
 GROUPS = ("codecproof.codecs", "distort.codecs")  #: the second is the old name of the first
 LOSSLESS = "lossless "  #: how ``column.json`` calls the step that stores pictures without a bitstream
