@@ -7,31 +7,38 @@ answers with.
 from __future__ import annotations
 
 import difflib
+import os
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
+from distort.places import place
 from distort.sources import Listing, SourceError
 
-#: Lists that ship with the project. ImageNet-1k: the synset ids in the order of their labels.
+#: Lists that ship with the project. ImageNet-1k: the synset ids in the order of their labels, with their names in
+#: WordNet (both as in timm).
 BUILT_IN = {"imagenet": Path(__file__).with_name("imagenet.txt")}
+SYNSET = re.compile(r"(n\d{8})\b\s*(.*)")
 
 
 def read(name: str) -> tuple[str, ...]:
-    """The classes of a built-in list or of a text file: one class a line, its first word counts.
+    """The classes of a built-in list or of a text file: one class a line, or a synset id and its names.
 
     Raises SourceError for a missing or empty file, and for a class that is there twice.
     """
-    file = BUILT_IN.get(name, Path(name))
+    file = str(BUILT_IN.get(name, name))
+    folder, _, base = os.path.abspath(file).rpartition("/")
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        with place(folder).open(base) as stream:
+            lines = stream.read().decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(
             f"--classes {name}: {error}; give imagenet, or a text file with one class a line"
         ) from None
-    classes = [line.split()[0] for line in lines if line.strip()]
+    classes = [found[1] if (found := SYNSET.match(line)) else line.strip() for line in lines if line.strip()]
     if not classes:
         raise SourceError(f"--classes {name}: the file lists no classes")
     twice = [each for each, count in Counter(classes).items() if count > 1]
@@ -47,7 +54,7 @@ def relabel(listing: Listing, classes: tuple[str, ...]) -> Listing:
     """
     if listing.classes is None:
         raise SourceError(f"{listing.root} has no labels: --classes needs class folders, or a list with labels")
-    if all(name.isdecimal() for name in listing.classes):  # the source gives numbers: they are labels already
+    if listing.classes == tuple(map(str, range(len(listing.classes)))):  # numbers: they are labels already
         if len(listing.classes) > len(classes):
             raise SourceError(
                 f"{listing.root} has label {len(listing.classes) - 1}; the class list ends at {len(classes) - 1}"
@@ -56,11 +63,25 @@ def relabel(listing: Listing, classes: tuple[str, ...]) -> Listing:
     label = {name: i for i, name in enumerate(classes)}
     for name in listing.classes:
         if name not in label:
-            near = difflib.get_close_matches(name, classes, n=1, cutoff=0.0)[0]
             raise SourceError(
-                f"{listing.root}: class '{name}' is not among the {len(classes)} classes; the nearest is '{near}'"
+                f"{listing.root}: class '{name}' is not among the {len(classes)} classes; "
+                f"the nearest is '{_nearest(name, classes)}'"
             )
     labels = pa.array([label[name] for name in listing.classes], pa.int64())
     return replace(
         listing, pictures=listing.pictures.labelled(labels.take(listing.pictures.table["label"])), classes=classes
     )
+
+
+def _nearest(name: str, classes: tuple[str, ...]) -> str:
+    """The class that ``name`` may mean: the synset of that name, or the most alike."""
+    called = {}
+    if not SYNSET.match(name):
+        lines = BUILT_IN["imagenet"].read_text(encoding="utf-8").splitlines()
+        pairs = (SYNSET.match(line).groups() for line in lines)
+        called = {
+            title.lower(): synset for synset, names in pairs for title in names.split(", ") if synset in classes
+        }
+    plain = name.lower().replace("_", " ")
+    near = difflib.get_close_matches(plain, called, n=1, cutoff=0.8)
+    return called[near[0]] if near else difflib.get_close_matches(name, classes, n=1, cutoff=0.0)[0]

@@ -57,6 +57,10 @@ def _listing(root: Disk | Remote) -> Listing:
     used = set(pc.unique(pictures.table["label"]).to_pylist())
     empty = [name for name in folders if name not in used]
     notes = (f"left out, no pictures in them: {_some(empty)}",) if empty else ()
+    if all(map(str.isdecimal, used)) and sorted(used) != sorted(used, key=int):
+        notes += (
+            "the classes are numbers in the order of text, 10 before 2, as in torchvision; --classes changes it",
+        )
     return number_names(root, pictures, notes)
 
 

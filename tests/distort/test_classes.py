@@ -1,5 +1,7 @@
 """A class list decides the labels, so a part of a dataset keeps the labels of the whole."""
 
+import os
+
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -50,6 +52,24 @@ def test_a_class_outside_the_list_is_refused_with_the_nearest(tmp_path):
         classes.relabel(listing, classes.read("imagenet"))
 
 
+@pytest.mark.parametrize("name", ["tench", "Parachute", "french_horn"])
+def test_a_folder_with_a_classes_name_is_told_its_synset(tmp_path, name):
+    synset = {"tench": "n01440764", "Parachute": "n03888257", "french_horn": "n03394916"}[name]
+    with pytest.raises(
+        SourceError, match=f"class '{name}' is not among the 1000 classes; the nearest is '{synset}'"
+    ):
+        classes.relabel(list_pictures(str(folder(tmp_path / "tree", name))), classes.read("imagenet"))
+
+
+def test_folders_named_by_numbers_are_not_taken_for_labels(tmp_path):
+    listing = list_pictures(str(folder(tmp_path / "tree", "0", "1", "2", "10")))
+    assert "10 before 2" in listing.notes[0]
+    ten = tuple(map(str, range(11)))
+    assert [picture.label for picture in classes.relabel(listing, ten).pictures] == [0, 1, 10, 2]
+    with pytest.raises(SourceError, match="'0' is not among"):
+        classes.relabel(listing, ("a", "b", "c", "d"))
+
+
 def test_a_source_without_labels_is_refused(tmp_path):
     Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
     with pytest.raises(SourceError, match="has no labels"):
@@ -68,6 +88,12 @@ def test_a_list_that_cannot_be_used_is_refused(tmp_path, text, said):
         classes.read(str(file))
 
 
-def test_the_first_word_of_a_line_is_the_class(tmp_path):
-    (tmp_path / "classes.txt").write_text("n01440764 tench, Tinca tinca\nn01443537 goldfish\n")
-    assert classes.read(str(tmp_path / "classes.txt")) == ("n01440764", "n01443537")
+def test_a_line_is_a_class_or_begins_with_its_synset(tmp_path):
+    (tmp_path / "classes.txt").write_text("n01440764 tench, Tinca tinca\nn01443537 goldfish\ngolden retriever\n")
+    assert classes.read(str(tmp_path / "classes.txt")) == ("n01440764", "n01443537", "golden retriever")
+
+
+def test_a_pipe_instead_of_a_class_list_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "classes.txt")
+    with pytest.raises(SourceError, match="not a regular file"):
+        classes.read(str(tmp_path / "classes.txt"))
