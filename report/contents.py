@@ -73,7 +73,13 @@ def collect(
         Deltas(pictures, found, answers).table(together, scored, all_gains, anchor),
         found,
         list(published_tables),
-        [*gather.incomplete(own), *foreign_columns(runs, own), *partial(runs, own), *unrecorded(found)],
+        [
+            *results.limited(results_files),
+            *gather.incomplete(own),
+            *foreign_columns(runs, own),
+            *partial(runs, own),
+            *unrecorded(found),
+        ],
     )
 
 

@@ -25,6 +25,7 @@ RUNS = pa.schema(
         ("samples", pa.string()),
     ]
 )
+ALL_CLASSES = "all"
 IDENTITY = ("weights", "arch", "method", "protocol", "settings", "trained_on", "seed", "plan", "distortion")
 
 
@@ -32,8 +33,10 @@ def runs(files: Sequence[Path], datasets: Mapping[str, Dataset]) -> tuple[pa.Tab
     """Read results files; ``datasets`` are those of the report by their short names.
 
     A model that several files evaluate on a column counts once. Raises ResultsError for a damaged file, for scores
-    that are not those of the per-sample file, and for results of a dataset that is not among ``datasets``.
+    that are not those of the per-sample file, for results of a dataset that is not among ``datasets``, and for
+    results of one dataset that were counted among different sets of classes.
     """
+    counted: dict[str, tuple[str, Path]] = {}
     plans: dict[str, dict[str, Dataset]] = {}
     for label, data in datasets.items():
         plans.setdefault(data.plan.hash, {})[label] = data
@@ -43,6 +46,13 @@ def runs(files: Sequence[Path], datasets: Mapping[str, Dataset]) -> tuple[pa.Tab
         contents = load(file)
         if contents.plan not in plans:
             raise ResultsError(_foreign(file, contents, datasets))
+        classes = str(contents.evaluation.get("classes", ALL_CLASSES))
+        theirs, first = counted.setdefault(contents.plan, (classes, file))
+        if theirs != classes:
+            raise ResultsError(
+                f"{first} counts answers among {theirs} classes, {file} among {classes}: these accuracies cannot "
+                "be compared; evaluate both with or both without --present-classes, or make two reports"
+            )
         for k, result in enumerate(contents.results):
             new = []
             for row in _rows(file, result, plans[contents.plan], contents.plan):
@@ -91,3 +101,13 @@ def _foreign(file: Path, contents: Results, datasets: Mapping[str, Dataset]) -> 
         f"{file} was measured on {contents.path} (plan {contents.plan[:12]}), which is "
         f"not among the datasets given: {given}. Give that dataset too, or leave these results out"
     )
+
+
+def limited(files: Sequence[Path]) -> list[str]:
+    """A note when accuracies are among some of the classes that the networks know; ``runs`` saw that all agree."""
+    if any(load(file).evaluation.get("classes", ALL_CLASSES) != ALL_CLASSES for file in files):
+        return [
+            "Accuracies are among the classes that occur in the dataset, not among all that the networks know "
+            "(train evaluate --present-classes)."
+        ]
+    return []

@@ -113,3 +113,14 @@ def test_results_for_a_column_the_dataset_lacks_are_shown_without_a_rate(curves,
 def test_no_results_give_empty_tables(curves):
     found = collect(curves)
     assert not any(map(len, (found.runs, found.accuracy, found.matrix, found.gains, found.tests)))
+
+
+def test_answers_among_some_of_the_classes_are_noted_and_never_mixed_with_others(
+    curves, write_results, models, tmp_path
+):
+    some = write_results(tmp_path / "some", models[:1], evaluation={"classes": "present"})
+    found = collect(curves, some)
+    assert "among the classes that occur" in found.notes[0]
+    everything = write_results(tmp_path / "everything", models[1:2])
+    with pytest.raises(ResultsError, match=r"some.results\.json counts answers among present classes.*among all"):
+        collect(curves, some, everything)
