@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from shards.console import Group, table
-from shards.dataset import Dataset
 
 PUBLISHED = click.option(
     "--published", multiple=True, metavar="NAME|FILE", help="Published values beside the measured ones: marie2022."
@@ -40,7 +39,11 @@ def build(paths, results, published, out, title, key):
 
     A path that holds results.json instead of dataset.json counts as results.
     """
-    from report.build import build, default_title, require_free  # imported late: --help needs no plotting library
+    from report.writing import (  # imported late: --help needs no plotting library
+        build,
+        default_title,
+        require_free,
+    )
 
     require_free(out)
     contents = _collect(paths, results, published)
@@ -97,15 +100,13 @@ def _require_ours(file: Path) -> None:
 
 
 def _collect(paths, results, published):
-    from report import contents
-    from report import published as shelf
-    from shards.results import FILE, find
+    from report.api import collect
+    from shards.results import FILE
 
     runs = [
         path for path in paths if not _is_dataset(path) and (Path(path).name == FILE or _holds_results(path, FILE))
     ]
-    datasets = [Dataset(path) for path in paths if path not in runs]
-    return contents.collect(datasets, find([*results, *runs]), [shelf.load(name) for name in published])
+    return collect([path for path in paths if path not in runs], [*results, *runs], published)
 
 
 def _is_dataset(path: str) -> bool:

@@ -8,7 +8,7 @@ import pstats
 
 import pytest
 
-from report import build, contents
+from report import contents, writing
 from report.page import Inline, Shown
 from shards.dataset import Dataset
 from shards.results import find
@@ -42,18 +42,18 @@ def test_a_comparison_never_overwrites_an_input(dataset, run, digests, name):
 
 def test_a_report_that_cannot_be_written_leaves_the_earlier_one_whole(tmp_path, digests, monkeypatch):
     out = tmp_path / "out"
-    build.replace(out, {"index.html": b"old", "tables/table1.csv": b"old"})
+    writing.replace(out, {"index.html": b"old", "tables/table1.csv": b"old"})
     before = digests(out)
-    real = build.Path.write_bytes
+    real = writing.Path.write_bytes
 
     def full(path, data):
         if path.name == "table1.csv":
             raise OSError(28, "No space left on device", str(path))
         return real(path, data)
 
-    monkeypatch.setattr(build.Path, "write_bytes", full)
+    monkeypatch.setattr(writing.Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space left"):
-        build.replace(out, {"index.html": b"new", "tables/table1.csv": b"new"})
+        writing.replace(out, {"index.html": b"new", "tables/table1.csv": b"new"})
     assert digests(out) == before
 
 
@@ -75,7 +75,7 @@ def test_no_cell_of_a_csv_begins_a_formula(text):
 
 def test_models_whose_names_differ_by_case_keep_their_own_figures():
     taken = set()
-    assert [build.free(build.slug(name), taken) for name in ("ResNet", "resnet", "RESNET")] == [
+    assert [writing.free(writing.slug(name), taken) for name in ("ResNet", "resnet", "RESNET")] == [
         "resnet", "resnet-2", "resnet-3"]  # fmt: skip
 
 
