@@ -185,4 +185,4 @@ def test_every_codec_states_what_tables_and_figures_say_of_it():
         step = codecs.load(name)
         assert step.title
         assert all(len(colour) == 7 and colour.startswith("#") for colour in step.colour)
-        assert step.higher_is_better == (step.parameter == "quality")
+        assert step.higher_is_better == (step.parameter in ("quality", "lambda"))

@@ -20,6 +20,7 @@ METHODS = Registry(
         "consistency": "train.methods.consistency:Consistency",
         "augment": "train.methods.augment:Augment",
         "deepcloak": "train.methods.deepcloak:DeepCloak",
+        "pretransform": "train.methods.pretransform:Pretransform",
         "master": "train.methods.master:Master",
         "batchnorm": "train.methods.batchnorm:BatchNorm",
     },

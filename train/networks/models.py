@@ -29,6 +29,7 @@ KINDS = Registry(
         "lite2": "train.networks.kinds:Lite",
         "master": "train.networks.master:Master",
         "masked": "train.networks.masked:Masked",
+        "pretransform": "train.networks.transform:Pretransform",
         "rmb": "train.networks.repaired:ResidualMapping",
     },
 )

@@ -1,0 +1,71 @@
+"""``pre:FILE``: a trained transform as a step of a chain. PyTorch is imported when the first picture comes."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from distort.codecs.base import Filter
+
+META = "codecproof"  #: key in the header of a weights file, as train.networks.weights writes it
+
+
+class Pre(Filter):
+    name = "pre"
+    parameter = None
+    file = "weights"
+    meaning = "what 'train pretransform' learned to do to a picture before an encoder"
+    example = "pre:runs/pre/best.safetensors"
+    title = "Pre-transformed"
+    colour = ("#a0522d", "#d99a76")
+    marker = "*"
+
+    def __init__(self, value=None, options=(), file=None):
+        super().__init__(value, options, file)
+        if find_spec("torch") is None:
+            raise ValueError("pre needs PyTorch: pip install 'codecproof[train]'")
+        if _kind(file) != "pretransform":
+            raise ValueError(f"{file} holds no transform: 'train pretransform' makes one")
+
+    def settings(self):
+        return {"sha256": _sha256(self.path)}
+
+    def versions(self):
+        return {"torch": version("torch")}
+
+    def apply(self, rgb, rng):
+        import torch
+
+        picture = torch.from_numpy(np.ascontiguousarray(rgb)[None].copy())
+        return _network(self.path).rewrite(picture)[0].numpy()
+
+
+def _kind(file: str) -> str | None:
+    """The kind of network that a .safetensors file says it holds; None when it says nothing."""
+    try:
+        with Path(file).open("rb") as opened:
+            header = json.loads(opened.read(min(int.from_bytes(opened.read(8), "little"), 1 << 24)))
+        return json.loads(header["__metadata__"][META])["network"]["kind"]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+@functools.cache
+def _sha256(file: str) -> str:
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+
+@functools.cache
+def _network(file: str):
+    import torch
+
+    from train.networks.models import load_checkpoint
+
+    torch.set_num_threads(1)  # a step runs on one thread, like every codec
+    return load_checkpoint(file).network.eval()
