@@ -106,8 +106,8 @@ def trained(cli, train_set, val_set, weights, tmp_path_factory):
     out = tmp_path_factory.mktemp("pre") / "run"
     done = cli(
         "pretransform", train_set, "--val", val_set, "--arch", ARCH, "--weights", weights, "--width", 4,
-        "--epochs", 1, "--holdout", 0.1, "--workers", 0, "--bypass", "residual", "--tv", 5, "--lr", 1e-2, "--reconstruct", 0,
-        "--out", out, "--test-columns", "clean",
+        "--epochs", 1, "--holdout", 0.1, "--workers", 0, "--bypass", "residual", "--tv", 5, "--lr", 1e-2,
+        "--reconstruct", 0, "--out", out, "--test-columns", "clean",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     return out / "last.safetensors"

@@ -14,8 +14,8 @@ class Pretransform(Method):
     """Rewrite pictures before an encoder, for a frozen classifier (pre-transformation, Suzuki et al. 2019).
 
     L = CE(g(y), label) + tv · tv_scale · (mean |∂x y| + mean |∂y y|): y the rewritten picture, g the frozen
-    network. The first steps only reconstruct: mean (y - x)². 'distort add DATASET --distortions pre:FILE+jpeg-10' encodes
-    what the transform made. The ablation: --bypass none and --tv 0. Palacio et al. 2018: both, and --decoder-only.
+    network. The first steps only reconstruct: mean (y - x)². 'distort add DATASET --distortions pre:FILE+jpeg-10'
+    encodes what it made. The ablation: --bypass none and --tv 0. Palacio et al. 2018: both, and --decoder-only.
     """
 
     title = "Pre-transformed"
