@@ -15,8 +15,11 @@ from contextlib import suppress
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+import distort
+import shards.cli
 from distort import crops, job
 from distort.pictures import BadPicture, load
 from distort.planning import make_plan
@@ -213,13 +216,12 @@ def test_an_empty_mount_point_is_a_source_that_is_gone(tmp_path):
         read(listing.root, "a.jpg")
 
 
-def test_a_dataset_inside_its_source_goes_on(tree, tmp_path, run):
+def test_a_dataset_inside_its_source_goes_on(tree, tmp_path):
     source = tmp_path / "source"
     shutil.copytree(tree, source)
-    work = ["distort", "run", source, source / "out", "--distortions", "jpeg-10", "--shard-size", 12]
-    assert run(*work).returncode == 0
-    again = run(*work)
-    assert "0 shards made, 2 were there" in again.stdout, again.stderr
+    work = {"distortions": "jpeg-10", "shard_size": 12, "workers": 1}
+    assert distort.run(source, source / "out", **work).shards == 2
+    assert distort.run(source, source / "out", **work).skipped == 2
 
 
 # Lists
@@ -316,16 +318,15 @@ def test_a_manifest_of_another_plan_is_refused(dataset, tree, tmp_path, run):
     assert not (d / "clean" / "000000.parquet").exists()
 
 
-def test_a_list_may_name_files_elsewhere_because_a_person_wrote_it(tree, tmp_path, run):
+def test_a_list_may_name_files_elsewhere_because_a_person_wrote_it(tree, tmp_path):
     (tmp_path / "lists").mkdir()
     shutil.copy(tree / "things" / "coffee_0.jpg", tmp_path)
     (tmp_path / "lists" / "list.csv").write_text(f"{tree}/animals/chelsea_0.jpg,1\n../coffee_0.jpg,0\n")
-    work = ["distort", "run", tmp_path / "lists" / "list.csv", tmp_path / "d", "--distortions", "jpeg-10"]
-    assert run(*work).returncode == 0
+    work = {"distortions": "jpeg-10", "workers": 1}
+    assert distort.run(tmp_path / "lists" / "list.csv", tmp_path / "d", **work).pictures == 2
     (tmp_path / "d" / "clean" / "000000.parquet").unlink()
-    again = run(*work, "--planned")
-    assert again.returncode == 0, again.stderr
-    assert "2 of 2 pictures" in again.stdout
+    again = distort.run(tmp_path / "lists" / "list.csv", tmp_path / "d", **work, planned=True)
+    assert (again.shards, again.bad) == (1, 0)
 
 
 def forge(d, column, value):
@@ -375,18 +376,15 @@ def test_preview_never_overwrites_its_picture(tree, tmp_path, run):
 # Bad pictures
 
 
-def test_when_nearly_all_pictures_fail_nothing_is_begun(tree, tmp_path, run):
-    source = tmp_path / "source"
+def test_when_nearly_all_pictures_fail_nothing_is_begun(tree, tmp_path):
+    source, d = tmp_path / "source", tmp_path / "d"
     shutil.copytree(tree / "animals", source)
     for i in range(200):
         (source / f"{i}.jpg").write_text("not a picture")
-    work = ["distort", "run", source, tmp_path / "d", "--distortions", "jpeg-10"]
-    made = run(*work)
-    assert made.returncode == 1
-    assert "pictures tried cannot be read:" in made.stderr
-    assert "x UnidentifiedImageError" in made.stderr
-    assert not (tmp_path / "d").exists()
-    assert run(*work, "--max-bad", 1).returncode == 0
+    with pytest.raises(SourceError, match=r"pictures tried cannot be read:\n  \d+ x UnidentifiedImageError"):
+        distort.run(source, d, distortions="jpeg-10")
+    assert not d.exists()
+    assert distort.run(source, d, distortions="jpeg-10", max_bad=1).bad == 200
 
 
 def test_a_source_that_goes_bad_on_the_way_ends_the_run(tmp_path, run):
@@ -408,27 +406,25 @@ def test_a_source_that_goes_bad_on_the_way_ends_the_run(tmp_path, run):
     assert "600 of 720 pictures" in run(*work, "--max-bad", 1).stdout
 
 
-def test_bad_pictures_are_tried_again_on_request(tree, tmp_path, run, digests):
-    good, source = tmp_path / "good", tmp_path / "source"
+def test_bad_pictures_are_tried_again_on_request(tree, tmp_path, digests):
+    good, source, d = tmp_path / "good", tmp_path / "source", tmp_path / "d"
     for root in (good, source):
         shutil.copytree(tree, root)
     (source / "animals" / "chelsea_0.jpg").write_bytes(b"")
     (source / "things" / "coffee_0.jpg").write_text("text")
-    work = ["--distortions", "jpeg-10,webp-20", "--shard-size", 6, "--max-bad", 1]
-    assert run("distort", "run", good, tmp_path / "expected", *work).returncode == 0
-    d = tmp_path / "d"
-    assert "22 of 24 pictures" in run("distort", "run", source, d, *work).stdout
-    listed = run("shards", "errors", d).stdout
+    both = {"distortions": "jpeg-10,webp-20", "shard_size": 6, "max_bad": 1}
+    distort.run(good, tmp_path / "expected", **both)
+    assert distort.run(source, d, **both).bad == 2
+    listed = CliRunner().invoke(shards.cli.main, ["errors", str(d)]).output
     assert "2 of 24 pictures could not be read" in listed
     assert "1 x empty file\n  animals/chelsea_0.jpg" in listed
     for name in ("animals/chelsea_0.jpg", "things/coffee_0.jpg"):
         shutil.copy(good / name, source / name)
-    again = ["distort", "run", source, d, "--distortions", "jpeg-10", "--shard-size", 6]
-    assert "0 shards made" in run(*again, "--max-bad", 1).stdout  # only on request
-    made = run(*again, "--retry")
-    assert made.returncode == 0, made.stderr
-    assert "24 of 24 pictures; columns clean, jpeg-10, webp-20" in made.stdout
-    assert digests(d) == digests(tmp_path / "expected")
+    one = {"distortions": "jpeg-10", "shard_size": 6}
+    assert distort.run(source, d, **one, max_bad=1).shards == 0  # only on request
+    again = distort.run(source, d, **one, retry=True)
+    assert again.bad == 0
+    assert digests(d) == digests(tmp_path / "expected")  # webp-20 too
 
 
 # Damage at random
