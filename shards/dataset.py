@@ -200,7 +200,7 @@ class Dataset:
         where = f"{self.storage.url}/{file}"
         try:
             with self.storage.open(file) as stream:
-                yield pq.ParquetFile(stream)
+                yield pq.ParquetFile(stream, pre_buffer=not self.storage.local)  # a disk needs no second thread
         except (FileNotFoundError, StorageError):
             raise
         except (pa.ArrowException, OSError) as error:

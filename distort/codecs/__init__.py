@@ -109,11 +109,19 @@ class ColumnDecoder:
 
         When any of them fails they are decoded one by one, so that the error is that of the first bad one.
         """
+        places = [None] * len(batch) if out is None else list(out)
+        inner = self._decoder
         try:
-            pictures = [self._checked(rgb) for rgb in self._decoder.decode_batch(batch, out)]
+            if type(inner) is Decoder and inner.into and out is not None:  # the short way for short bitstreams
+                pictures = [inner.function(data, out=place) for data, place in zip(batch, places, strict=True)]
+            else:
+                pictures = inner.decode_batch(batch, out)
+            return [
+                rgb if rgb is place else self._into(self._checked(rgb), place)
+                for rgb, place in zip(pictures, places, strict=True)
+            ]
         except Exception:
-            return [self(data, None if out is None else out[i]) for i, data in enumerate(batch)]
-        return [self._into(rgb, None if out is None else out[i]) for i, rgb in enumerate(pictures)]
+            return [self(data, place) for data, place in zip(batch, places, strict=True)]
 
     def _checked(self, rgb: np.ndarray) -> np.ndarray:
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:

@@ -92,7 +92,10 @@ def batches(
     try:
         # One batch is in use, some are waiting, and the next one is being made.
         reader, place = Reader(stream.source), stream.batches[0][0]
-        rooms = [[reader.memory(place, stream.largest) for _ in range(prefetch + 2)] for _ in range(workers)]
+        rooms = [
+            [reader.memory(place, stream.largest, shared=True) for _ in range(prefetch + 2)]
+            for _ in range(workers)
+        ]
         for number in range(workers):
             started.append(_start(stream, number, prefetch, rooms, started))
         feed = _in_turn(started)
