@@ -42,7 +42,7 @@ def declare(dataset: Dataset, distortions: list[Distortion], any_version: bool =
 
 def _check_size(dataset: Dataset, distortions: list[Distortion]) -> None:
     crop = crops.parse(dataset.plan.settings["crop"])
-    side = crop.settings.get("center") or crop.settings.get("size")
+    side = int(crop.settings.get("center") or crop.settings.get("size") or 0)
     for distortion in distortions if side else ():
         try:
             distortion.check_size(side, side)

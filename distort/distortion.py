@@ -104,7 +104,7 @@ class Distortion:
                     with stages.time(f"{step.name} decode"):
                         rgb = step.own_decoder.decode(stream)
                     rate = len(stream)
-                else:
+                elif isinstance(step, Filter):
                     stream = None
                     rng = np.random.default_rng() if rng is None else rng
                     with stages.time(step.name):

@@ -29,16 +29,16 @@ class Place:
 def place(distortion: str) -> Place:
     """The place of a column name. The last codec of a chain varies; without one, the last filter does."""
     steps = grammar.split(distortion)
-    valued = [i for i, step in enumerate(steps) if step.value is not None]
-    if not valued:
+    values = {i: float(step.value) for i, step in enumerate(steps) if step.value is not None}
+    if not values:
         return Place(distortion, distortion, None, len(steps) > 1)
-    coded = [i for i in valued if not issubclass(kind(steps[i].name), Filter)]
-    varying = (coded or valued)[-1]
+    coded = [i for i in values if not issubclass(kind(steps[i].name), Filter)]
+    varying = (coded or list(values))[-1]
     step = steps[varying]
     words = "".join(f"{grammar.OPTION}{word}" for word in step.words)
     title = f"{kind(step.name).title} {words}".rstrip()
     series = " + ".join([*map(str, steps[:varying]), title, *map(str, steps[varying + 1 :])])
-    return Place(series, step.name, float(step.value), len(steps) > 1)
+    return Place(series, step.name, values[varying], len(steps) > 1)
 
 
 @functools.cache

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import imagecodecs
+import numpy as np
 
 from distort.codecs import pillow
 from distort.codecs.base import Codec
@@ -22,7 +25,7 @@ class Avif(Codec):
     marker = "P"
     decodes_into = True
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         return {
             "quality": self.value,
             "codec": "aom",
@@ -33,12 +36,12 @@ class Avif(Codec):
             "max_threads": 1,
         }
 
-    def encode(self, rgb):
+    def encode(self, rgb: np.ndarray) -> bytes:
         return pillow.save(rgb, "AVIF", **self.settings())
 
     @staticmethod
-    def decode(data, out=None):
+    def decode(data: bytes, out: np.ndarray | None = None) -> np.ndarray:
         return imagecodecs.avif_decode(data, numthreads=1, out=out)
 
-    def versions(self):
+    def versions(self) -> dict[str, str]:
         return pillow.versions("avif") | {"decoder": imagecodecs.avif_version()}

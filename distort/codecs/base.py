@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -56,12 +56,12 @@ class Step(ABC):
             cls.title = cls.name
 
     def __init__(self, value: float | None = None, options: tuple[str, ...] = (), file: str | None = None):
-        self.value = value
+        self.value: Any = value  #: a number; None for a step without a VALUE
         self.chosen = options
         self.path = file
 
     @abstractmethod
-    def settings(self) -> dict:
+    def settings(self) -> dict[str, Any]:
         """Everything besides the picture that decides the output, as plain JSON: a model by its sha256."""
 
     @abstractmethod
@@ -158,17 +158,16 @@ def once_per_picture(convert: Callable[[np.ndarray], T]) -> Callable[[np.ndarray
 
     Only read-only arrays are remembered: a writable one could change between two calls.
     """
-    last: tuple[np.ndarray | None, T | None] = (None, None)
+    last: tuple[np.ndarray, T] | None = None
 
     @functools.wraps(convert)
-    def remembered(rgb: np.ndarray) -> T:
+    def shared(rgb: np.ndarray) -> T:
         nonlocal last
         if rgb.flags.writeable:
             return convert(rgb)
-        picture, converted = last  # one tuple, so that threads never see half of a change
-        if rgb is not picture:
-            converted = convert(rgb)
-            last = rgb, converted
-        return converted
+        remembered = last  # one tuple, so that threads never see half of a change
+        if remembered is None or rgb is not remembered[0]:
+            remembered = last = rgb, convert(rgb)
+        return remembered[1]
 
-    return remembered
+    return shared

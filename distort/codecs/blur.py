@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import scipy
@@ -23,14 +24,14 @@ class Blur(Filter):
     colour = ("#7a5c3e", "#bf9c78")
     marker = ">"
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         return {"sigma": self.value, "radius": math.ceil(4 * self.value), "mode": "mirror"}
 
-    def apply(self, rgb, rng):
+    def apply(self, rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         from scipy.ndimage import gaussian_filter
 
         blurred = gaussian_filter(rgb.astype(np.float64), axes=(0, 1), **self.settings())
         return np.rint(blurred, out=blurred).astype(np.uint8)
 
-    def versions(self):
+    def versions(self) -> dict[str, str]:
         return {"scipy": scipy.__version__}

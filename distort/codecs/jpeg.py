@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -39,23 +40,23 @@ class Jpeg(Codec):
     marker = "o"
     decodes_into = True
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         subsampling = next((f"4:{o[1]}:{o[2]}" for o in self.chosen if o in self.exclusive), "4:2:0")
         return {"quality": self.value, "subsampling": subsampling, "optimize": "optimize" in self.chosen}
 
-    def encode(self, rgb):
+    def encode(self, rgb: np.ndarray) -> bytes:
         return pillow.save(rgb, "JPEG", **self.settings())
 
     @staticmethod
-    def decode(data, out=None):
+    def decode(data: bytes, out: np.ndarray | None = None) -> np.ndarray:
         return imagecodecs.jpeg8_decode(data, outcolorspace="RGB", out=out)
 
     @staticmethod
-    def read_value(data):
+    def read_value(data: bytes) -> float | None:
         """The quality whose luminance table is in the file; None for a table that libjpeg does not make."""
         return _quality_of().get(_luminance(data))
 
-    def versions(self):
+    def versions(self) -> dict[str, str]:
         return pillow.versions("libjpeg_turbo") | {"decoder": imagecodecs.jpeg8_version()}
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import imagecodecs
+import numpy as np
 
 from distort.codecs import pillow
 from distort.codecs.base import Codec
@@ -29,22 +31,22 @@ class Jpeg2000(Codec):
     marker = "s"
     decodes_into = True
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         return {
             "quality_mode": "rates",
             "quality_layers": [self.value],
             "irreversible": "irreversible" in self.chosen,
         }
 
-    def encode(self, rgb):
+    def encode(self, rgb: np.ndarray) -> bytes:
         return pillow.save(rgb, "JPEG2000", **self.settings())
 
     @staticmethod
-    def decode(data, out=None):
+    def decode(data: bytes, out: np.ndarray | None = None) -> np.ndarray:
         return imagecodecs.jpeg2k_decode(data, numthreads=1, out=out)
 
     @staticmethod
-    def read_value(data):
+    def read_value(data: bytes) -> float | None:
         """The compression ratio that the file has: about, not exactly, the one that was asked for."""
         at = data.find(b"ihdr")
         if not data.startswith(b"\0\0\0\x0cjP  ") or at < 0 or at + 14 > len(data):
@@ -52,5 +54,5 @@ class Jpeg2000(Codec):
         height, width, components = struct.unpack(">IIH", data[at + 4 : at + 14])
         return width * height * components / len(data)
 
-    def versions(self):
+    def versions(self) -> dict[str, str]:
         return pillow.versions("jpg_2000") | {"decoder": imagecodecs.jpeg2k_version()}

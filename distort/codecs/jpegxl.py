@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import imagecodecs
+import numpy as np
 
 from distort.codecs.base import Codec
 
@@ -32,16 +35,16 @@ class JpegXL(Codec):
     marker = "X"
     decodes_into = True
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         distance = distance_of(self.value)
         return {"distance": round(distance, 6), "lossless": distance == 0, "effort": 7, "usecontainer": False}
 
-    def encode(self, rgb):
-        return imagecodecs.jpegxl_encode(rgb, numthreads=1, **self.settings())
+    def encode(self, rgb: np.ndarray) -> bytes:
+        return bytes(imagecodecs.jpegxl_encode(rgb, numthreads=1, **self.settings()))
 
     @staticmethod
-    def decode(data, out=None):
+    def decode(data: bytes, out: np.ndarray | None = None) -> np.ndarray:
         return imagecodecs.jpegxl_decode(data, numthreads=1, out=out)
 
-    def versions(self):
+    def versions(self) -> dict[str, str]:
         return {"imagecodecs": imagecodecs.__version__, "libjxl": imagecodecs.jpegxl_version()}

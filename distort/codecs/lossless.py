@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -22,11 +23,11 @@ class Lossless:
     extension: str
     encode: Callable[[np.ndarray], bytes]  #: raises UnsupportedPicture for a picture that the format cannot hold
     decode: Callable[..., np.ndarray]  #: takes ``out=``, an array to write into
-    settings: dict
+    settings: dict[str, Any]
     versions: Callable[[], dict[str, str]]
 
 
-def _webp(**settings) -> Lossless:
+def _webp(**settings: Any) -> Lossless:
     def encode(rgb: np.ndarray) -> bytes:
         height, width, _ = rgb.shape
         if max(height, width) > WEBP_SIDE:
@@ -45,20 +46,20 @@ def _webp(**settings) -> Lossless:
     )
 
 
-def _png(**settings) -> Lossless:
+def _png(**settings: Any) -> Lossless:
     return Lossless(
         "png",
-        lambda rgb: imagecodecs.png_encode(rgb, **settings),
+        lambda rgb: bytes(imagecodecs.png_encode(rgb, **settings)),
         imagecodecs.png_decode,
         settings,
         lambda: {"imagecodecs": imagecodecs.__version__, "libpng": imagecodecs.png_version()},
     )
 
 
-def _jxl(**settings) -> Lossless:
+def _jxl(**settings: Any) -> Lossless:
     return Lossless(
         "jxl",
-        lambda rgb: imagecodecs.jpegxl_encode(rgb, numthreads=1, **settings),
+        lambda rgb: bytes(imagecodecs.jpegxl_encode(rgb, numthreads=1, **settings)),
         lambda data, out=None: imagecodecs.jpegxl_decode(data, numthreads=1, out=out),
         settings,
         lambda: {"imagecodecs": imagecodecs.__version__, "libjxl": imagecodecs.jpegxl_version()},
@@ -68,7 +69,7 @@ def _jxl(**settings) -> Lossless:
 def _qoi() -> Lossless:
     return Lossless(
         "qoi",
-        imagecodecs.qoi_encode,
+        lambda rgb: bytes(imagecodecs.qoi_encode(rgb)),
         imagecodecs.qoi_decode,
         {"format": "QOI 1.0"},
         lambda: {"imagecodecs": imagecodecs.__version__, "qoi": imagecodecs.qoi_version()},

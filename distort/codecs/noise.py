@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from distort.codecs.base import Filter
@@ -20,14 +22,14 @@ class Noise(Filter):
     colour = ("#6b6b6a", "#a9a9a8")
     marker = "<"
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         return {"sigma": self.value, "generator": type(np.random.default_rng().bit_generator).__name__}
 
-    def apply(self, rgb, rng):
+    def apply(self, rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         noisy = rng.standard_normal(rgb.shape)
         noisy *= self.value
         noisy += rgb
         return np.clip(np.rint(noisy, out=noisy), 0, 255, out=noisy).astype(np.uint8)
 
-    def versions(self):
+    def versions(self) -> dict[str, str]:
         return {"numpy": np.__version__}

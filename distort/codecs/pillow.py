@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import PIL
@@ -13,7 +14,7 @@ from distort.codecs.base import once_per_picture
 image_of = once_per_picture(Image.fromarray)
 
 
-def save(rgb: np.ndarray, format: str, **settings) -> bytes:
+def save(rgb: np.ndarray, format: str, **settings: Any) -> bytes:
     """The file that ``Image.save(format=…, **settings)`` writes for a uint8 (H, W, 3) picture."""
     file = io.BytesIO()
     image_of(rgb).save(file, format, **settings)

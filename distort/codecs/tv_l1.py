@@ -6,6 +6,8 @@ primal-dual one of Chambolle and Pock 2011 with the article's steps.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from distort.codecs.base import Filter
@@ -28,14 +30,14 @@ class TvL1(Filter):
     colour = ("#8a5a83", "#c79bc0")
     marker = "p"
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         return {"lambda": self.value, "step": STEP, "iterations": ITERATIONS, "every": EVERY, "change": CHANGE}
 
-    def apply(self, rgb, rng):
+    def apply(self, rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         cartoon = solve(rgb.astype(np.float32), float(self.value))
         return np.clip(np.rint(cartoon), 0, 255).astype(np.uint8)
 
-    def versions(self):
+    def versions(self) -> dict[str, str]:
         return {"numpy": np.__version__}
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import imagecodecs
+import numpy as np
 
 from distort.codecs import pillow
 from distort.codecs.base import Codec
@@ -22,15 +25,15 @@ class WebP(Codec):
     marker = "D"
     decodes_into = True
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         return {"quality": self.value, "method": 4}
 
-    def encode(self, rgb):
+    def encode(self, rgb: np.ndarray) -> bytes:
         return pillow.save(rgb, "WEBP", **self.settings())
 
     @staticmethod
-    def decode(data, out=None):
+    def decode(data: bytes, out: np.ndarray | None = None) -> np.ndarray:
         return imagecodecs.webp_decode(data, out=out)
 
-    def versions(self):
+    def versions(self) -> dict[str, str]:
         return pillow.versions("webp") | {"decoder": imagecodecs.webp_version()}

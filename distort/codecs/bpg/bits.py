@@ -40,7 +40,7 @@ class BitReader:
 class BitWriter:
     """Collects fields; ``bytes()`` pads the last byte with zero bits."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.value = 0
         self.length = 0  # in bits
 

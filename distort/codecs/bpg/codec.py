@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from distort.codecs.base import Codec, UnsupportedPicture
@@ -35,7 +37,7 @@ class _Intra(Codec):
     }
     signalling: dict[str, str | int] = {}  #: x265 parameters that only change the SPS
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         return {
             "preset": x265.FAST_PRESET if "fast" in self.chosen else x265.PRESET,
             "tune": x265.TUNE,
@@ -45,13 +47,13 @@ class _Intra(Codec):
             "chroma": "4:4:4" if "444" in self.chosen else "4:2:0 centred, 10-tap filter",
         }
 
-    def versions(self):
+    def versions(self) -> dict[str, str]:
         import av
 
         avcodec = ".".join(map(str, av.library_versions["libavcodec"]))
         return {"x265": x265.version(), "libavcodec": avcodec, "av": av.__version__}
 
-    def check_size(self, width, height):
+    def check_size(self, width: int, height: int) -> None:
         try:
             container.check_size(width, height)
         except ValueError as error:
@@ -89,7 +91,7 @@ class Bpg(_Intra):
     colour = ("#007f5f", "#35b893")
     marker = "^"
 
-    def encode(self, rgb):
+    def encode(self, rgb: np.ndarray) -> bytes:
         height, width, _ = rgb.shape
         self.check_size(width, height)
         size = x265.coded_size(width, height)
@@ -104,7 +106,7 @@ class Bpg(_Intra):
         return container.write(layout, hevc_header.write(sps.coding), data)
 
     @staticmethod
-    def read_value(data):
+    def read_value(data: bytes) -> float | None:
         layout, header, hevc = container.read(bytes(data))
         sps = Bpg._sps(layout, header)
         return Bpg._value_of(nal.split(nal.START_CODE + hevc), sps)
@@ -117,7 +119,7 @@ class Bpg(_Intra):
         return Sps(coding, *coded, layout.pixel_format.chroma_format_idc, layout.bit_depth)
 
     @staticmethod
-    def decode(data):
+    def decode(data: bytes) -> np.ndarray:
         """The picture in a still .bpg file without alpha, of any pixel format, colour space and bit depth
         that libavcodec decodes (8, 9, 10 and 12 bit). Samples of more than 8 bits are scaled to 8.
 
@@ -154,7 +156,7 @@ class Hevc(_Intra):
         "chromaloc": 1,
     }
 
-    def check_size(self, width, height):
+    def check_size(self, width: int, height: int) -> None:
         super().check_size(width, height)
         if min(width, height) < 16:
             raise UnsupportedPicture(
@@ -165,13 +167,13 @@ class Hevc(_Intra):
                 f"HEVC cannot express {width}x{height} in 4:2:0: use an even size, hevc-{self.value}:444 or bpg"
             )
 
-    def encode(self, rgb):
+    def encode(self, rgb: np.ndarray) -> bytes:
         height, width, _ = rgb.shape
         self.check_size(width, height)
         return b"".join(b"\0" + nal.START_CODE + unit for unit in self._units(rgb, (width, height)))
 
     @staticmethod
-    def read_value(data):
+    def read_value(data: bytes) -> float | None:
         units = nal.split(bytes(data))
         sets = [unit for unit in units if nal.kind(unit) == nal.SPS]
         if len(sets) != 1:
@@ -179,7 +181,7 @@ class Hevc(_Intra):
         return Hevc._value_of(units, parameter_sets.read_sps(sets[0]))
 
     @staticmethod
-    def decode(data):
+    def decode(data: bytes) -> np.ndarray:
         """The picture in an HEVC stream of one intra picture. Colour is taken from the VUI; without one it is
         BT.601, limited range, as HEVC decoders assume.
 

@@ -8,6 +8,8 @@ two ways. That takes a few tenths of a millisecond.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from distort.codecs.bpg import nal
@@ -63,7 +65,7 @@ def decode(units: list[bytes], sps: Sps, rgb: bool = False) -> list[np.ndarray]:
     return first
 
 
-def _planes(frame, sps: Sps) -> list[np.ndarray]:
+def _planes(frame: Any, sps: Sps) -> list[np.ndarray]:
     if (frame.width, frame.height) != sps.size:
         raise ValueError(
             f"the HEVC data holds {frame.width}x{frame.height} samples instead of {sps.size[0]}x{sps.size[1]}"

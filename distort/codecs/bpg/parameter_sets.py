@@ -5,7 +5,7 @@ Source: HEVC (Rec. ITU-T H.265) clauses 7.3.2.1 to 7.3.3 and E.2.1, field names 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from distort.codecs.bpg import hevc_header, nal
 from distort.codecs.bpg.bits import BitReader, BitWriter
@@ -132,13 +132,14 @@ def read_sps(unit: bytes) -> Sps:
     vui = _read_vui(bits) if bits.flag() else {}
     coding = Coding(*blocks, depth_intra, sao, pcm, strong, hevc_header.read_extension(bits))
     coding.check()
-    window = (window[0] * unit_x, window[1] * unit_x, window[2] * unit_y, window[3] * unit_y)
-    return Sps(coding, coded_width, coded_height, chroma_format_idc, bit_depth, window, **vui)
+    left, right, top, bottom = window
+    cut = (left * unit_x, right * unit_x, top * unit_y, bottom * unit_y)
+    return Sps(coding, coded_width, coded_height, chroma_format_idc, bit_depth, cut, **vui)
 
 
 def _read_vui(bits: BitReader) -> dict:
     """vui_parameters: the three fields that say what the samples mean; the others are skipped."""
-    vui = {}
+    vui: dict[str, Any] = {}
     if bits.flag() and bits.u(8) == 255:
         bits.u(32)  # sample aspect ratio
     if bits.flag():

@@ -7,6 +7,8 @@ Source: the behaviour of bpgenc 0.9.8 for 8-bit RGB input; see docs/bpg.md.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
 from distort.codecs.base import once_per_picture
@@ -35,7 +37,9 @@ HALVING = (2, -4, -8, 17, 57, 57, 17, -8, -4, 2)
 STRIP = 16384  # luma samples: the int32 temporaries of a strip (64 KiB each) stay in the L2 cache
 
 
-def weighted_sum(terms, weights, out, scratch):
+def weighted_sum(
+    terms: Sequence[np.ndarray] | np.ndarray, weights: Sequence[int], out: np.ndarray, scratch: np.ndarray
+) -> np.ndarray:
     """``out = sum(weight * term)`` without allocating: ``scratch`` has the shape of ``out``."""
     np.multiply(terms[0], weights[0], out=out)
     for term, weight in zip(terms[1:], weights[1:], strict=True):
@@ -45,7 +49,7 @@ def weighted_sum(terms, weights, out, scratch):
     return out
 
 
-def strips(height: int, width: int):
+def strips(height: int, width: int) -> Iterator[tuple[int, int]]:
     """Row ranges that cover the picture: an even number of rows, ``STRIP`` samples or two rows each."""
     rows = max(2, STRIP // width // 2 * 2)
     return ((top, min(top + rows, height)) for top in range(0, height, rows))
@@ -74,7 +78,7 @@ def to_444(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     planes = np.empty((3, height, width), np.uint8)
     for top, bottom in strips(height, width):
         _ycbcr(rgb[top:bottom], planes[0, top:bottom], planes[1:, top:bottom])
-    return tuple(planes)
+    return planes[0], planes[1], planes[2]
 
 
 @once_per_picture

@@ -11,8 +11,10 @@ import functools
 import os
 import re
 import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +56,7 @@ def lambda_file() -> bytes:
 
 
 @contextmanager
-def _lambda_path():
+def _lambda_path() -> Iterator[str]:
     """A path from which x265 can read ``lambda_file()``: memory, not a file on disk."""
     if not hasattr(os, "memfd_create"):
         raise OSError(
@@ -84,7 +86,12 @@ def coded_size(width: int, height: int) -> tuple[int, int]:
 
 
 def encode(
-    planes, size: tuple[int, int], pix_fmt: str, qp: int, preset: str, extra: dict | None = None
+    planes: Sequence[np.ndarray],
+    size: tuple[int, int],
+    pix_fmt: str,
+    qp: int,
+    preset: str,
+    extra: dict[str, str | int] | None = None,
 ) -> list[bytes]:
     """The NAL units of one intra picture: VPS, SPS, PPS and a slice.
 
@@ -116,14 +123,14 @@ def encode(
     return nal.split(b"".join(bytes(packet) for packet in packets))
 
 
-def _frame(planes, size: tuple[int, int], pix_fmt: str):
+def _frame(planes: Sequence[np.ndarray], size: tuple[int, int], pix_fmt: str) -> Any:
     """The planes as an AVFrame, extended right and down by repeating their last column and row."""
     import av
 
     frame = av.VideoFrame(*size, pix_fmt)
     for plane, samples in zip(frame.planes, planes, strict=True):
         height, width = samples.shape
-        canvas = np.frombuffer(plane, samples.dtype).reshape(plane.height, -1)
+        canvas = np.frombuffer(plane, samples.dtype).reshape(plane.height, -1)  # type: ignore[call-overload]
         canvas[:height, :width] = samples
         canvas[:height, width:] = samples[:, -1:]
         canvas[height:] = canvas[height - 1]

@@ -30,7 +30,7 @@ def to_rgb(planes: list[np.ndarray], layout: Layout) -> np.ndarray:
     height, width = layout.height, layout.width
     luma = planes[0][:height, :width]
     # Full range fits int32: the largest sum is 255 * (1 + 1.8814 / 2) * 2^22 < 2^31. Limited range does not.
-    dtype = np.int64 if layout.limited_range else np.int32
+    dtype: type[np.signedinteger] = np.int64 if layout.limited_range else np.int32
     scale, offset, matrix = _matrix(layout)
     chroma = _Chroma(planes[1:], layout) if len(planes) == 3 else None
     rgb = np.empty((height, width, 3), np.uint8)
@@ -93,15 +93,14 @@ class _Chroma:
         self.width, self.height = layout.chroma_size
         self.vertical = layout.pixel_format.chroma_format_idc == 1
         self.horizontal = layout.pixel_format.chroma_format_idc < 3
-        self.planes = [plane[: self.height, : self.width] for plane in planes]
-        if self.horizontal:
-            self.planes = self._with_edges()
+        cut = [plane[: self.height, : self.width] for plane in planes]
+        self.planes = self._with_edges(cut) if self.horizontal else np.stack(cut)
 
-    def _with_edges(self) -> np.ndarray:
+    def _with_edges(self, planes: list[np.ndarray]) -> np.ndarray:
         """int32 (2, height + 7, width + 7): the planes with their edges repeated as far as the taps reach."""
         out = np.empty((2, self.height + BEFORE + AFTER, self.width + BEFORE + AFTER), np.int32)
         inside = slice(BEFORE, BEFORE + self.height)
-        for extended, plane in zip(out, self.planes, strict=True):
+        for extended, plane in zip(out, planes, strict=True):
             extended[inside, BEFORE : BEFORE + self.width] = plane
         out[:, inside, :BEFORE] = out[:, inside, BEFORE : BEFORE + 1]
         out[:, inside, BEFORE + self.width :] = out[:, inside, BEFORE + self.width - 1 : BEFORE + self.width]
@@ -112,7 +111,7 @@ class _Chroma:
     def rows(self, top: int, bottom: int) -> np.ndarray:
         """int32 (2, bottom - top, luma width), a new array; ``top`` is even."""
         if not self.horizontal:
-            return np.stack([plane[top:bottom] for plane in self.planes]).astype(np.int32)
+            return self.planes[:, top:bottom].astype(np.int32)
         if not self.vertical:
             source = self.planes[:, BEFORE + top : BEFORE + bottom]
             return self._across(source, shift=6)
