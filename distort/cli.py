@@ -200,7 +200,11 @@ def list_distortions():
     """Print every codec and filter: its range, what its number means, its file extension, an example."""
     rows, options = [], []
     for name in codecs.names():
-        step = codecs.load(name)
+        try:
+            step = codecs.load(name)
+        except ImportError as error:
+            rows.append([name, "–", "–", f"cannot be loaded: {error}"])
+            continue
         extension = f".{step.extension}" if issubclass(step, Codec) else "–"
         limits = f"{step.low:g}..{step.high:g}" if step.parameter else "–"
         rows.append([step.example, limits, extension, step.meaning])

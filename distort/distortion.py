@@ -161,7 +161,10 @@ def parse_list(names: str) -> list[Distortion]:
 def _parse_step(text: grammar.StepName) -> tuple[Step, grammar.StepName, grammar.StepName]:
     """The step, its name in a column's name, and its name with its file in full."""
     text = _registered(text)
-    kind = codecs.load(text.name)
+    try:
+        kind = codecs.load(text.name)
+    except ImportError as error:
+        raise DistortionError(f"'{text}': {text.name} cannot be loaded here: {error}") from error
     value = None if kind.parameter is None else _value(kind, text.value)
     if kind.parameter is None and text.value is not None:
         raise DistortionError(f"'{text}': {kind.name} takes no number, as in '{kind.example}'")

@@ -70,9 +70,18 @@ def names() -> list[str]:
 
 @functools.cache
 def load(name: str) -> type[Step]:
-    """The class registered as ``name``. Raises KeyError when there is none, ImportError without its library."""
+    """The class registered as ``name``.
+
+    Raises KeyError when there is none, ImportError when it or a library of it cannot be imported.
+    """
     module, _, attribute = _registry()[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    try:
+        step = getattr(importlib.import_module(module), attribute)
+    except AttributeError as error:
+        raise ImportError(f"'{name}' is announced as {module}:{attribute}: {error}") from error
+    if not (isinstance(step, type) and issubclass(step, Step)):
+        raise ImportError(f"'{name}' is announced as {module}:{attribute}, which is no Codec and no Filter")
+    return step
 
 
 def get(name: str) -> Distortion:

@@ -10,8 +10,8 @@ from distort import codecs
 from distort.codecs.base import Codec
 
 LOSSLESS = "lossless"
-#: How files begin that hold a picture without loss: PNG, and WebP's VP8L. A lossless JPEG XL does not tell.
-_EXACT = re.compile(rb"\x89PNG\r\n\x1a\n|RIFF....WEBPVP8L", re.DOTALL)
+#: How files begin that hold a picture without loss: PNG, QOI, and WebP's VP8L. A lossless JPEG XL does not tell.
+_EXACT = re.compile(rb"\x89PNG\r\n\x1a\n|qoif|RIFF....WEBPVP8L", re.DOTALL)
 
 
 class Header(NamedTuple):
