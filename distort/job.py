@@ -19,9 +19,10 @@ from distort.progress import ShardProgress
 from distort.shard import Job, ShardMaker
 from distort.stages import Stages
 from distort.units import CHUNK, REMOTE_CHUNK, Pictures, Shards
+from shards.clients import INDEX, write_indexes
 from shards.dataset import Dataset
 from shards.errors import DatasetError
-from shards.plan import FILE, MANIFEST, Plan, check_manifest, open_manifest
+from shards.plan import FILE, MANIFEST, Plan, check_manifest, column_folder, open_manifest
 from shards.storage import PARTIAL, Storage
 
 
@@ -152,6 +153,8 @@ def execute(
     summary = Summary([CLEAN, *names], skipped=len(mine) - len(todo), pictures=_pictures(dataset.plan, mine))
     if todo:
         _run(dataset, job, todo, where, summary, quiet)
+    if todo or not all(dataset.storage.exists(f"{column_folder(name)}/{INDEX}") for name in summary.columns):
+        write_indexes(dataset, summary.columns)
     summary.bad = sum(dataset.bad_pictures(shard) for shard in dataset.shards_with_errors() & set(mine))
     return summary
 

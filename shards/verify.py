@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import entry_points
 
 from shards.access import cut
+from shards.clients import INDEX
 from shards.column import COLUMN
 from shards.dataset import Dataset
 from shards.errors import DatasetError
@@ -116,7 +117,7 @@ def _strangers(dataset: Dataset) -> Iterator[str]:
             yield f"{name}: a folder without {COLUMN}, not a column"
     for folder in sorted({*columns, ERRORS}):
         for name in dataset.storage.listing(folder):
-            if not _shards_of(dataset, [name]) and name != COLUMN:
+            if not _shards_of(dataset, [name]) and name not in (COLUMN, INDEX):
                 yield f"{folder}/{name}: not a file of this plan, which has {dataset.plan.shards} shards"
 
 
