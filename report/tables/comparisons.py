@@ -25,7 +25,7 @@ def gains(contents: Contents) -> Table | None:
         Column("over", lambda row: Text(row["baseline_label"] or ""), left=True),
         Column("seeds", lambda row: number(row["seeds"], 0)),
         Column("gain (points)", lambda row: with_interval(row, "gain", "low", "high", 2)),
-        Column("remark", lambda row: Text(row["reason"] or row["remark"] or ""), left=True),
+        Column("remark", lambda row: Text(row["reason"] or row["remark"] or ""), left=True, aside=True),
     ]
     note = (
         "Accuracy of a method less that of the fine-tuned model of the same network, column, starting weights and "
@@ -46,9 +46,9 @@ def mcnemar(contents: Contents) -> Table | None:
         Column("method A", lambda row: Text(row["label_a"]), left=True),
         Column("method B", lambda row: Text(row["label_b"]), left=True),
         Column("seeds", lambda row: number(row["seeds"], 0)),
-        Column("samples", lambda row: number(row["n"], 0)),
-        Column("only A right", lambda row: number(row["only_a"], 0)),
-        Column("only B right", lambda row: number(row["only_b"], 0)),
+        Column("samples", lambda row: number(row["n"], 0), aside=True),
+        Column("only A right", lambda row: number(row["only_a"], 0), aside=True),
+        Column("only B right", lambda row: number(row["only_b"], 0), aside=True),
         Column("A − B (points)", lambda row: with_interval(row, "gain", "low", "high", 2)),
         Column("p", lambda row: Text(p_value(row["p"]))),
         Column("p (Holm)", lambda row: Text(p_value(row["holm"]))),
@@ -69,7 +69,7 @@ def bd_rates(contents: Contents) -> Table | None:
         return None
     columns = [
         Column("at equal", lambda row: Text(row["quality"]), left=True),
-        Column("between", lambda row: Text(row["between"]), left=True),
+        Column("between", lambda row: Text(row["between"]), left=True, aside=True),
         Column(
             "for",
             lambda row: Text(", ".join(row[name] for name in ("dataset", "arch", "curve") if row[name])),
@@ -79,8 +79,10 @@ def bd_rates(contents: Contents) -> Table | None:
         Column("test", lambda row: Text(row["test"]), left=True),
         Column("BD-rate (%)", lambda row: _delta(row, "bd_rate", 1)),
         Column("BD-quality (dB, points)", lambda row: _delta(row, "bd_quality", 2)),
-        Column("overlap", lambda row: Text() if row["bd_rate"] is None else Text(f"{row['overlap']:.0%}")),
-        Column("remark", lambda row: Text(row["reason"] or row["flag"] or ""), left=True),
+        Column(
+            "overlap", lambda row: Text() if row["bd_rate"] is None else Text(f"{row['overlap']:.0%}"), aside=True
+        ),
+        Column("remark", lambda row: Text(row["reason"] or row["flag"] or ""), left=True, aside=True),
     ]
     note = (
         "BD-rate: how many more bytes the test needs than the anchor for the same quality, over the qualities "

@@ -8,6 +8,7 @@ from report import names
 from report.accuracy import method_order
 from report.contents import Contents
 from report.tables.comparisons import INTERVALS, with_interval
+from report.tables.stacked import stacked
 from report.tables.table import Column, Table, Text, number
 
 SCORE = ("accuracy", "low", "high", "spread", "seeds", "n", "top5", "loss")
@@ -40,9 +41,9 @@ def table1(contents: Contents) -> Table:
                 for name in GAIN if (arch, method) in gained else ():
                     record[f"{arch}/{method}/{name}"] = found[name.removeprefix("gain_")] if found else None
         records.append(record)
-    return Table(
-        "table1", "Rate, distortion and accuracy", _note(contents, records), _columns(contents, records), records
-    )
+    title, note = "Rate, distortion and accuracy", _note(contents, records)
+    print_ = stacked(records, architectures(contents), gained, title)
+    return Table("table1", title, note, _columns(contents, records), records, print_)
 
 
 def by_place(rows: list[dict]) -> dict[tuple, dict]:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import csv
+import functools
 import html
 import io
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 MISSING = ""  #: a blank, never a zero
 FLOAT = 25  #: rows of one LaTeX float: what a page holds
+PAGE = 345  #: points: the text width of LaTeX's article class
+GAP = 3  #: points on either side of a cell
+#: LaTeX's font sizes with the mean width of a character in points.
+SIZES = {"footnotesize": 4.5, "scriptsize": 4.0, "tiny": 3.3}
+WRAPPED = 45  #: points: the least that wrapped text gets
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,7 @@ class Column:
     cell: Callable[[dict], Text]
     group: str = ""
     left: bool = False
+    aside: bool = False  #: prose that a printed table leaves out
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,7 @@ class Table:
     note: str
     columns: Sequence[Column]
     records: Sequence[dict]
+    typeset: str | None = None  #: LaTeX of its own, where columns side by side would not fit a page
 
     def csv(self) -> str:
         """All fields of all records; a missing value is empty, an infinite one is ``inf``."""
@@ -62,20 +70,28 @@ class Table:
         return f"{body}\n\n{self.note}\n" if self.note else f"{body}\n"
 
     def latex(self) -> str:
-        """``table*`` floats of at most ``FLOAT`` rows; they need ``\\usepackage{booktabs}`` and nothing else."""
+        """``table*`` floats of at most ``FLOAT`` rows; they need ``\\usepackage{booktabs}`` and nothing else.
+
+        The font is the largest in which the table fits ``PAGE``; a column of long text wraps.
+        """
+        if self.typeset is not None:
+            return self.typeset
+        if any(column.aside for column in self.columns):
+            printed = [column for column in self.columns if not column.aside]
+            return replace(self, columns=printed).latex()
         starts = range(0, max(len(self.records), 1), FLOAT)
         return "\n".join(self._latex_float(start) for start in starts)
 
     def _latex_float(self, start: int) -> str:
-        small = len(self.columns) > 7
         caption = f"{self.title}. {self.note}" if start == 0 else f"{self.title}, continued."
         label = self.name if start == 0 else f"{self.name}-{start // FLOAT + 1}"
+        size, layout = self._layout
         lines = [
             "\\begin{table*}",
-            "\\centering" + ("\\footnotesize\\setlength{\\tabcolsep}{3pt}" if small else ""),
+            f"\\centering\\{size}\\setlength{{\\tabcolsep}}{{{GAP}pt}}",
             f"\\caption{{{escape_latex(caption)}}}",
             f"\\label{{tab:{label}}}",
-            f"\\begin{{tabular}}{{{''.join('l' if column.left else 'r' for column in self.columns)}}}",
+            f"\\begin{{tabular}}{{{layout}}}",
             "\\toprule",
             *self._latex_groups(),
             " & ".join(escape_latex(column.heading) for column in self.columns) + r" \\",
@@ -84,6 +100,29 @@ class Table:
         for record in self.records[start : start + FLOAT]:
             lines.append(" & ".join(_latex_cell(column.cell(record)) for column in self.columns) + r" \\")
         return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", "\\end{table*}", ""])
+
+    @functools.cached_property
+    def _layout(self) -> tuple[str, str]:
+        """The font's size and the column specification: letters, or ``p{…pt}`` for text that wraps."""
+        widths = [
+            max(
+                [
+                    len(column.heading),
+                    *(len(f"{c.main} {c.small}".strip()) for c in map(column.cell, self.records)),
+                ]
+            )
+            for column in self.columns
+        ]
+        room = PAGE - 2 * GAP * len(widths)
+        size = next((size for size, em in SIZES.items() if em * sum(widths) <= room), min(SIZES, key=SIZES.get))
+        points = [SIZES[size] * width for width in widths]
+        letters = ["l" if column.left else "r" for column in self.columns]
+        texts = sorted((i for i, letter in enumerate(letters) if letter == "l"), key=lambda i: -points[i])
+        for i in texts:
+            if sum(points) > room:
+                points[i] = max(points[i] - (sum(points) - room), min(points[i], WRAPPED))
+                letters[i] = f"p{{{points[i]:.0f}pt}}"
+        return size, "".join(letters)
 
     def _latex_groups(self) -> list[str]:
         cells, rules, at = [], [], 1
@@ -146,10 +185,7 @@ def _html_cell(cell: Text) -> str:
 
 
 def _latex_cell(cell: Text) -> str:
-    if not cell.small:
-        return escape_latex(cell.main)
-    small = f"{{\\tiny {escape_latex(cell.small)}}}"
-    return f"\\begin{{tabular}}[t]{{@{{}}r@{{}}}}{escape_latex(cell.main)}\\\\[-2pt]{small}\\end{{tabular}}"
+    return escape_latex(f"{cell.main} {cell.small}".strip())
 
 
 LATEX = {

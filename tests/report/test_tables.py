@@ -84,7 +84,7 @@ def test_an_unknown_or_damaged_published_table_is_named(tmp_path):
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex: apt-get install texlive-latex-recommended")
-def test_the_latex_tables_compile_with_booktabs_and_nothing_else(built, tmp_path):
+def test_the_latex_tables_fit_a_page_and_compile_with_booktabs_and_nothing_else(built, tmp_path):
     inputs = "\n".join(f"\\input{{{file.with_suffix('')}}}" for file in sorted((built / "tables").glob("*.tex")))
     head = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}"
     (tmp_path / "t.tex").write_text(f"{head}\n{inputs}\n\\end{{document}}\n")
@@ -93,3 +93,4 @@ def test_the_latex_tables_compile_with_booktabs_and_nothing_else(built, tmp_path
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Missing character" not in done.stdout
     assert "Float too large" not in done.stdout
+    assert "Overfull" not in done.stdout
