@@ -28,7 +28,7 @@ _SCORE = [
 #: ``base`` is the training method; ``method`` says also what tells the model from others of it, and ``label`` is
 #: that for people. ``accuracy``, ``low``, ``high`` (a 95 % interval, see ``intervals``), ``spread`` (standard
 #: deviation over seeds, n - 1) and ``top5`` are in percent.
-ACCURACY = pa.schema([*RATES, *_MODEL, *_SCORE])
+ACCURACY = pa.schema([*RATES, *_MODEL, ("published", pa.bool_()), *_SCORE])
 MATRIX = pa.schema(
     [("dataset", pa.string()), *_MODEL, ("trained_on", pa.string()), ("distortion", pa.string()), *_SCORE]
 )
@@ -47,7 +47,7 @@ def accuracy(groups: Sequence[Group], measured: pa.Table, answers: Answers) -> p
             if group.everywhere or group.trained_on == distortion:
                 rate = rates.get((dataset, distortion)) or empty(dataset, None, distortion, {})
                 kept = {field.name: rate[field.name] for field in RATES}
-                rows.append({**kept, **described(group), **score(members, answers)})
+                rows.append({**kept, **described(group), "published": False, **score(members, answers)})
     rows.sort(key=lambda row: (row["dataset"], row["arch"], method_order(row), names.order(row["distortion"])))
     return pa.Table.from_pylist(rows, schema=ACCURACY)
 

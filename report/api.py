@@ -22,12 +22,15 @@ def build(
     out: Folder,
     title: str | None = None,
     key: str | None = None,
+    anchor: str | None = None,
+    pdf: bool = False,
 ) -> Path:
     """Write ``out/index.html``, tables and figures; returns the page.
 
     ``results`` are ``results.json`` files of ``train.evaluate``, or folders that hold some. ``published`` names
     values to put beside the measured ones, as ``marie2022``. ``title`` is the heading, ``key`` the sample on the
-    artifact sheet. Raises ValueError, with what to do, when datasets and results do not belong together, when one
+    artifact sheet, ``anchor`` the codec or method that BD-rates are against. ``pdf`` adds every figure for papers.
+    Raises ValueError, with what to do, when datasets and results do not belong together, when one
     is damaged, or when ``out`` is in use for something else.
 
     >>> import report
@@ -36,16 +39,21 @@ def build(
     """
     target = Path(out)
     writing.require_free(target)
-    found = collect(_listed(datasets), _listed(results), published)
-    writing.build(found, target, title or writing.default_title(found), key)
+    found = collect(_listed(datasets), _listed(results), published, anchor)
+    writing.build(found, target, title or writing.default_title(found), key, pdf)
     return target / "index.html"
 
 
-def collect(datasets: Sequence[Folder], results: Sequence[Folder] = (), names: Sequence[str] = ()) -> Contents:
+def collect(
+    datasets: Sequence[Folder],
+    results: Sequence[Folder] = (),
+    names: Sequence[str] = (),
+    anchor: str | None = None,
+) -> Contents:
     """The tidy tables of a report: rates and quality of datasets, accuracies, published values."""
     opened = [Dataset(folder) for folder in datasets]
     runs = [Path(file) for file in results]
-    return contents.collect(opened, find(runs), [published.load(name) for name in names])
+    return contents.collect(opened, find(runs), [published.load(name) for name in names], anchor)
 
 
 def _listed(paths: Folder | Sequence[Folder]) -> Sequence[Folder]:

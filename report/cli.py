@@ -34,7 +34,9 @@ def main():
 )
 @click.option("--title", help="Heading of the page; the datasets' names otherwise.")
 @click.option("--key", help="Sample on the artifact sheet; the first one otherwise.")
-def build(paths, results, published, out, title, key):
+@click.option("--anchor", help="Codec or method that BD-rates are against, as WebP; the first one otherwise.")
+@click.option("--pdf", is_flag=True, help="Every figure as PDFs for papers as well, a column and a page wide.")
+def build(paths, results, published, out, title, key, anchor, pdf):
     """Write OUT/index.html, OUT/tables and OUT/figures from every DATASET.
 
     A path that holds results.json instead of dataset.json counts as results.
@@ -46,8 +48,8 @@ def build(paths, results, published, out, title, key):
     )
 
     require_free(out)
-    contents = _collect(paths, results, published)
-    files = build(contents, out, title or default_title(contents), key)
+    contents = _collect(paths, results, published, anchor)
+    files = build(contents, out, title or default_title(contents), key, pdf)
     for note in contents.notes:
         click.echo(f"note: {note}", err=True)
     kinds = [sum(name.startswith(kind) for name in files) for kind in ("tables/", "figures/")]
@@ -89,6 +91,50 @@ def compare(paths, results, published, file):
     )
 
 
+@main.command(epilog="Example: report choose val --results runs --bytes 400")
+@click.argument("paths", metavar="DATASET…", nargs=-1, required=True)
+@RESULTS
+@PUBLISHED
+@click.option("--bytes", "bytes_", type=click.FloatRange(0, min_open=True), help="Budget per picture, on average.")
+@click.option("--bpp", type=click.FloatRange(0, min_open=True), help="Budget in bits per pixel.")
+@click.option("--kbps", type=click.FloatRange(0, min_open=True), help="Budget as a link's kbit/s, with --pps.")
+@click.option("--pps", type=click.FloatRange(0, min_open=True), help="Pictures per second over that link.")
+@click.option("--arch", help="Only this network; otherwise the best of each.")
+@click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Answers per network.")
+def choose(paths, results, published, bytes_, bpp, kbps, pps, arch, top):
+    """Print the codec, quality and method of the highest accuracy within a budget of bytes per picture."""
+    from report import choose as chooser
+    from report.names import by
+
+    if sum(budget is not None for budget in (bytes_, bpp, kbps)) != 1 or (kbps is None) != (pps is None):
+        raise click.UsageError("give one budget: --bytes N, --bpp X, or --kbps X with --pps Y")
+    contents = _collect(paths, results, published)
+    groups = by(chooser.candidates(contents.accuracy), "dataset", "arch")
+    known = list(dict.fromkeys(name for _, name in groups))
+    if arch and arch not in known:
+        raise ValueError(f"no results of {arch}: there are {', '.join(known) or 'none; --results adds some'}")
+    if not groups:
+        raise ValueError("nothing to choose from: --results adds what was trained and tested")
+    rows = []
+    for (dataset, name), members in groups.items():
+        if arch in (None, name):
+            pixels = 8 * members[0]["bytes_mean"] / members[0]["bpp_mean"]
+            budget = chooser.budget_in_bytes(pixels, bytes_, bpp, kbps, pps)
+            rows += [[dataset, name, *_answer(row)] for row in chooser.affordable(members, budget)[:top]]
+    headings = ["dataset", "network", "distortion", "method", "bytes", "bpp", "top-1 (%)", "95 %", "PSNR (dB)"]
+    click.echo(table(headings, rows, left=(0, 1, 2, 3)))
+
+
+def _answer(row: dict) -> list[str]:
+    from report.tables.table import number
+
+    interval = "" if row["low"] is None else f"{row['low']:.2f} – {row['high']:.2f}"
+    numbers = [
+        number(row[name], digits).main for name, digits in (("bytes_mean", 0), ("bpp_mean", 3), ("accuracy", 2))
+    ]
+    return [row["distortion"], row["label"], *numbers, interval, number(row["psnr_mean"], 2).main]
+
+
 def _require_ours(file: Path) -> None:
     """Raises ValueError when ``file`` is there and an earlier comparison did not write it."""
     from report.compare import COMPARED
@@ -99,14 +145,14 @@ def _require_ours(file: Path) -> None:
             raise ValueError(f"{file} is there and no comparison wrote it: choose another --csv")
 
 
-def _collect(paths, results, published):
+def _collect(paths, results, published, anchor=None):
     from report.api import collect
     from shards.results import FILE
 
     runs = [
         path for path in paths if not _is_dataset(path) and (Path(path).name == FILE or _holds_results(path, FILE))
     ]
-    return collect([path for path in paths if path not in runs], [*results, *runs], published)
+    return collect([path for path in paths if path not in runs], [*results, *runs], published, anchor)
 
 
 def _is_dataset(path: str) -> bool:

@@ -62,6 +62,10 @@ def collect(
         scores.append(published.accuracy(table, measured[-1]))
     together, scored = pa.concat_tables(measured), pa.concat_tables(scores)
     all_gains = pa.concat_tables([gains, *map(published.gains, scores[1:])])
+    deltas = Deltas(pictures, found, answers).table(together, scored, all_gains, anchor)
+    curves = {row[side] for row in deltas.select(["anchor", "test"]).to_pylist() for side in ("anchor", "test")}
+    if anchor and anchor not in curves:
+        raise ValueError(f"no curve '{anchor}' to compare with: there are {', '.join(sorted(curves)) or 'none'}")
     return Contents(
         labels,
         together,
@@ -70,7 +74,7 @@ def collect(
         accuracy.matrix(found, answers),
         all_gains,
         significance.tests(found, answers),
-        Deltas(pictures, found, answers).table(together, scored, all_gains, anchor),
+        deltas,
         found,
         list(published_tables),
         [

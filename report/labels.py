@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -130,7 +131,7 @@ def _label(ax: Axes, line: Line2D, text: str, point: int, offset: tuple, leader:
         ha=ha,
         va=va,
         color=line.get_color(),
-        fontsize=8.5,
+        fontsize=min(8.5, mpl.rcParams["font.size"]),
         fontweight="bold",
         zorder=5,
         arrowprops={"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}

@@ -6,9 +6,12 @@ the page shows under the pointer; it draws nothing.
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import matplotlib as mpl
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,6 +26,7 @@ INK, MUTED, GRID, PAPER = "#1b1b1b", "#5c5c5c", "#d9d9d9", "#fdfdfd"
 
 CLEAN_MARKER = "*"
 OTHER = Step.colour  #: of codecs that are not installed here, or say none
+PANELS = 30  #: of one figure
 #: Line styles of a codec's variants: of codecs alone, and of chains.
 PLAIN = ("-", ":", "-.", (0, (8, 2, 1, 2, 1, 2)), (0, (3, 1, 1, 1)))
 CHAINED = ("--", (0, (2, 2)), (0, (6, 2, 1, 2)), (0, (10, 3)), (0, (1, 3)))
@@ -77,11 +81,52 @@ def colours() -> dict[str, tuple[str, str]]:
     return {codec: names.kind(codec).colour for codec in codecs.names()} | {"other": OTHER}
 
 
+#: Widths of printed figures in inches: of one of two columns, and of a page.
+WIDTHS = {"column": 3.35, "page": 7.0}
+PRINTED = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4.5,
+    "pdf.fonttype": 42,
+}
+_width: contextvars.ContextVar[float | None] = contextvars.ContextVar("width", default=None)
+
+
+@contextlib.contextmanager
+def printed(width: float) -> Iterator[None]:
+    """Draw figures ``width`` inches wide with text of 8 points, to be placed without scaling."""
+    token = _width.set(width)
+    try:
+        with mpl.rc_context(PRINTED):
+            yield
+    finally:
+        _width.reset(token)
+
+
+def scaled(width: float) -> float:
+    """By how much a figure that is drawn ``width`` inches wide on the page shrinks or grows in print."""
+    return (_width.get() or width) / width
+
+
+class NothingToShow(ValueError):
+    """The table holds nothing for this figure, or too much; the message says which."""
+
+
 def panels(count: int, shared: bool = True) -> tuple[Figure, list[Axes]]:
-    """A figure of ``count`` panels, two or three in a row; ``shared`` limits compare them."""
+    """A figure of ``count`` panels, up to three in a row; ``shared`` limits compare them.
+
+    Raises NothingToShow when there are more than a page has room for.
+    """
+    if count > PANELS:
+        raise NothingToShow(f"{count} panels are more than a page has room for; the tables have all")
     across = 1 if count == 1 else 2 if count <= 4 else 3
+    if _width.get():
+        across = min(across, 1 if _width.get() < 4 else 2)
     down = -(-count // across)
     width, height = ((6.6, 4.2), (4.8, 3.5), (3.7, 3.0))[across - 1]
+    if total := _width.get():
+        width, height = total / across, max(0.68 * total / across, 2.2)
     figure = Figure(figsize=(width * across, height * down))
     grid = figure.subplots(down, across, sharex=shared, sharey=True, squeeze=False)
     axes = list(grid.flat)

@@ -43,6 +43,7 @@ class Shown:
     caption: str
     inline: Inline
     png: bytes
+    files: Sequence[str] = ()  #: ends of the names of its files
 
     @property
     def picture(self) -> Markup:

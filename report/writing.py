@@ -43,10 +43,11 @@ def require_free(out: Path) -> None:
         raise ValueError(f"{out / foreign[0]} is there and no report wrote it: choose another --out")
 
 
-def build(contents: Contents, out: Path, title: str, key: str | None = None) -> list[str]:
+def build(contents: Contents, out: Path, title: str, key: str | None = None, pdf: bool = False) -> list[str]:
     """Write everything into ``out``; returns the names of the files. The same contents give the same bytes.
 
     Everything is made before anything is written, so a report that fails leaves the earlier one as it was.
+    ``pdf`` adds every figure as PDFs for papers.
     """
     require_free(out)
     written: dict[str, bytes] = {}
@@ -69,12 +70,14 @@ def build(contents: Contents, out: Path, title: str, key: str | None = None) -> 
                 except NothingToShow as reason:
                     missing.append((f"{spec.title}{where}", str(reason)))
                     continue
-                files = render(figure)
+                files = render(figure) | (typeset(spec, part) if pdf else {})
                 written |= {f"figures/{name}.{extension}": data for extension, data in files.items()}
                 written[f"figures/{name}.csv"] = csv_of(part)
                 caption = f"{spec.caption} {left_out(part) if spec.rates else ''}".strip()
                 shown.append(
-                    page.Shown(name, spec.title + where, caption, page.inline(figure, name), files["png"])
+                    page.Shown(
+                        name, spec.title + where, caption, page.inline(figure, name), files["png"], [*files, "csv"]
+                    )
                 )
     sheets = []
     for label, dataset in contents.datasets.items():
@@ -121,12 +124,25 @@ def left_out(part: pa.Table) -> str:
 
 
 def render(figure: Figure) -> dict[str, bytes]:
-    """A figure as the bytes of an SVG and of a PNG, without dates."""
+    """A figure as the bytes of an SVG and of a PNG, without dates, by the end of their names."""
     svg, png = io.BytesIO(), io.BytesIO()
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # once is enough
     FigureCanvasAgg(figure)
     figure.savefig(svg, format="svg", metadata={"Date": None})
     figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
     return {"svg": svg.getvalue(), "png": png.getvalue()}
+
+
+def typeset(spec: Spec, part: pa.Table) -> dict[str, bytes]:
+    """A figure as PDFs at the width of a column and of a page, by the end of their names; text stays text."""
+    files = {}
+    for name, width in look.WIDTHS.items():
+        with look.printed(width):
+            buffer = io.BytesIO()
+            spec.draw(part).savefig(buffer, format="pdf", metadata={"CreationDate": None})
+            files[f"{name}.pdf"] = buffer.getvalue()
+    return files
 
 
 def csv_of(table: pa.Table) -> bytes:

@@ -1,6 +1,6 @@
 """Every figure of the report, in the order of the page. A new one is a function and an entry here."""
 
-from report.figures import accuracy, matrix, rate
+from report.figures import accuracy, matrix, methods, rate
 from report.figures.spec import NothingToShow, Spec
 
 __all__ = ["FIGURES", "NothingToShow", "Spec"]
@@ -38,6 +38,30 @@ FIGURES = [
         rates=True,
     ),
     Spec(
+        "rate-methods",
+        "Methods by codec",
+        f"Top-1 accuracy against rate, all methods on one axis per codec; published values in grey. {BARS}",
+        "accuracy",
+        methods.rate_methods,
+        per=PER_MODEL,
+    ),
+    Spec(
+        "pareto",
+        "Everything tested, by bytes",
+        "Each point is a codec, quality and method. The steps are the Pareto front: what nothing cheaper equals.",
+        "accuracy",
+        methods.pareto,
+        per=("dataset", "arch"),
+    ),
+    Spec(
+        "gain",
+        "Gain over fine-tuning",
+        f"Percentage points of top-1, each model where it was trained. {BARS}",
+        "own_gains",
+        methods.forest,
+        per=("dataset", "arch"),
+    ),
+    Spec(
         "fig5-train-test",
         "Trained on, tested on (Fig. 5)",
         "Top-1 accuracy of the models trained on one distortion (rows) at all others (columns). "
@@ -67,7 +91,7 @@ FIGURES = [
         "Quality and accuracy",
         "Top-1 accuracy against each codec's own parameter. Codecs tested at a single value are left out.",
         "accuracy",
-        accuracy.quality_accuracy,
+        methods.quality_accuracy,
         per=PER_MODEL,
     ),
     Spec(

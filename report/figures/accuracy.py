@@ -6,17 +6,14 @@ import math
 
 import pyarrow as pa
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from report import look, names
+from report import look
 from report.figures.rate import series
-from report.figures.spec import NothingToShow, sentence
+from report.figures.spec import NothingToShow
 from report.labels import label_curves
 from report.names import by
 
 TOP1 = "top-1 accuracy (%)"
-#: method -> (line style, filled marker): told apart without colour, which belongs to the codec.
-STYLES = {"pretrained": (":", False), "stability": ("-.", False), "finetune": ("--", True), "expert": ("-", True)}
 
 
 def rate_accuracy(table: pa.Table) -> Figure:
@@ -125,38 +122,3 @@ def lossless(ax, rows: list[dict], dataset: str, method: str, side: str, obstacl
         fontsize=8,
         color=look.MUTED,
     )
-
-
-def quality_accuracy(table: pa.Table) -> Figure:
-    """Top-1 against quality, ratio, QP or sigma: one panel per codec (Ghosh et al. 2018, Fig. 1b)."""
-    rows = [row for row in table.to_pylist() if row["value"] is not None]
-    groups = {
-        key: part for key, part in by(rows, "dataset", "series").items() if len({row["value"] for row in part}) > 1
-    }
-    if not groups:
-        raise NothingToShow("no codec was tested at two qualities or more")
-    several = len({dataset for dataset, _ in groups}) > 1
-    panels = []
-    figure, axes = look.panels(len(groups), shared=False)
-    axes[0].set_ylim(limits(rows))
-    for ax, ((dataset, name), part) in zip(axes, groups.items(), strict=True):
-        kind = names.kind(part[0]["codec"])
-        ax.set(xlabel=names.axis(part[0]["codec"]), ylabel=TOP1, title=name + (f" · {dataset}" if several else ""))
-        if kind.log_scale:
-            look.log_axis(ax.xaxis, [row["value"] for row in part])
-            ax.set_xticks(sorted({row["value"] for row in part}))
-        else:
-            ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=kind.integer))
-        lines = []
-        for members in by(part, "method").values():
-            members = sorted(members, key=lambda row: row["value"])
-            xs, ys = [row["value"] for row in members], [row["accuracy"] for row in members]
-            line = look.curve(ax, xs, ys, members[0]["codec"], chained=False)
-            style, filled = STYLES.get(members[0]["base"], ((0, (6, 1.5)), False))
-            line.set(linestyle=style if len(xs) > 1 else "none")
-            line.set_markerfacecolor(line.get_color() if filled else look.PAPER)
-            look.hover(ax, xs, ys, [f"{row['label']}\n{sentence(row, 'accuracy', TOP1)}" for row in members])
-            lines.append((line, members[0]["label"]))
-        panels.append((ax, lines))
-    label_curves(figure, panels)
-    return figure

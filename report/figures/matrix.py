@@ -51,7 +51,10 @@ def _heat_map(cells: dict[tuple[str, str], float], colours: str, norm: Normalize
     tested = sorted({column for _, column in cells}, key=names.order)
     numbered = max(len(trained), len(tested)) <= NUMBERS
     size = min(0.5, 11 / max(len(trained), len(tested)))  # inches of a cell
-    figure = Figure(figsize=(max(size * len(tested), 2) + 2.2, max(size * 0.8 * len(trained), 1) + 1.6))
+    width, height = max(size * len(tested), 2) + 2.2, max(size * 0.8 * len(trained), 1) + 1.6
+    shrunk = min(look.scaled(width), 1.0)
+    size *= shrunk
+    figure = Figure(figsize=(width * shrunk, height * max(shrunk, 0.6)))
     ax = figure.subplots()
     palette = mpl.colormaps[colours]
     grid = [[cells.get((row, column), float("nan")) for column in tested] for row in trained]

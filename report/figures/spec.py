@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 from matplotlib.figure import Figure
 
+from report.look import NothingToShow
 
-class NothingToShow(ValueError):
-    """The table holds nothing for this figure; the message says what is missing."""
+__all__ = ["NothingToShow", "Spec", "label", "sentence", "shown"]
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,8 @@ def accuracy(table: dict, measured: pa.Table) -> pa.Table:
             rate = rates.get(name) or measured_row(table["title"], None, name, {})
             kept = {field.name: rate[field.name] for field in RATES} | {"arch": arch, "n": table.get("samples")}
             rows += [
-                {**kept, **_method(method), "accuracy": value, "seeds": 1} for method, value in values.items()
+                {**kept, **_method(method), "published": True, "accuracy": value, "seeds": 1}
+                for method, value in values.items()
             ]
     rows.sort(key=lambda row: (row["arch"], method_order(row), names.order(row["distortion"])))
     return pa.Table.from_pylist(rows, schema=ACCURACY)
