@@ -7,7 +7,7 @@ import subprocess
 import matplotlib as mpl
 import pytest
 
-from report import build, look
+from report import look, writing
 from report.figures import FIGURES
 
 pytestmark = pytest.mark.skipif(not shutil.which("pdffonts"), reason="no pdffonts: apt-get install poppler-utils")
@@ -16,9 +16,9 @@ pytestmark = pytest.mark.skipif(not shutil.which("pdffonts"), reason="no pdffont
 @pytest.mark.parametrize("name", ["rate-psnr", "rate-methods", "gain", "fig5-train-test"])
 def test_a_pdf_is_as_wide_as_it_is_printed_and_holds_text(collected, name, tmp_path):
     spec = next(spec for spec in FIGURES if spec.name == name)
-    _, part, _ = next(iter(build.parts(spec, collected)))
+    _, part, _ = next(iter(writing.parts(spec, collected)))
     with mpl.rc_context(look.RC):
-        files = build.typeset(spec, part)
+        files = writing.typeset(spec, part)
     for end, inches in look.WIDTHS.items():
         file = tmp_path / f"{end}.pdf"
         file.write_bytes(files[f"{end}.pdf"])
