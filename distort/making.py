@@ -25,7 +25,7 @@ from shards.dataset import Dataset
 from shards.plan import column_folder, shard_name
 
 AHEAD = 16  #: pictures on their way from a remote source
-Record = tuple[dict, bytes]  #: what ``ShardWriter.add`` takes
+Record = tuple[str, dict, bytes]  #: column, and what ``ShardWriter.add`` takes for it
 PLACES = ["key", "label", "source", "offset", "size"]  #: columns of the clean rows that ``stored`` needs
 
 
@@ -91,7 +91,7 @@ class Maker:
         if CLEAN in columns:
             with self.stages.time("clean"):
                 data = self.store.encode(sample.clean)
-            yield self._record(CLEAN, sample, self.store.extension, None, None, 1.0), data
+            yield CLEAN, self._record(sample, self.store.extension, None, None, 1.0), data
         wanted = [distortion for distortion in self.distortions if distortion.name in columns]
         if not wanted:
             return
@@ -100,7 +100,7 @@ class Maker:
         for distortion in wanted:
             yield self._distort(distortion, sample, reference)
 
-    def _distort(self, distortion: Distortion, sample: Sample, reference: Reference) -> tuple[dict, bytes]:
+    def _distort(self, distortion: Distortion, sample: Sample, reference: Reference) -> Record:
         seed = self.settings["seed"], sample.key, distortion.name
         rng = generator(*seed) if distortion.is_random else None
         try:
@@ -118,23 +118,16 @@ class Maker:
             ) from error
         psnr = None if math.isinf(psnr) else round(psnr, 6)
         ssim = None if ssim is None else round(ssim, 6)
-        return self._record(
-            distortion.name, sample, distortion.extension(self.store), made.bytes, psnr, ssim
-        ), made.stored
+        record = self._record(sample, distortion.extension(self.store), made.bytes, psnr, ssim)
+        return distortion.name, record, made.stored
 
     def _record(
-        self,
-        column: str,
-        sample: Sample,
-        extension: str,
-        bytes: int | None,
-        psnr: float | None,
-        ssim: float | None,
+        self, sample: Sample, extension: str, bytes: int | None, psnr: float | None, ssim: float | None
     ) -> dict:
         height, width, _ = sample.clean.shape
         return {
-            "column": column, "key": sample.key, "label": sample.label, "source": sample.source,
-            "extension": extension, "width": width, "height": height, "bytes": bytes, "psnr": psnr, "ssim": ssim,
+            "key": sample.key, "label": sample.label, "source": sample.source, "extension": extension,
+            "width": width, "height": height, "bytes": bytes, "psnr": psnr, "ssim": ssim,
         }  # fmt: skip
 
     def reads(self, rows: list[dict]) -> Iterator[tuple[dict, Callable[[], bytes]]]:

@@ -11,11 +11,11 @@ from pathlib import Path
 from distort import columns
 from distort.columns import CLEAN
 from distort.engines.base import Report, Unit
-from distort.making import PLACES, Maker
+from distort.making import PLACES, Maker, Record
 from distort.pictures import BadPicture
 from distort.preflight import hopeless
 from distort.stages import Stages
-from distort.units import MARK_EVERY, CommitShard, Contents, MakePictures, OpenShard, Result, WholeShard
+from distort.units import MARK_EVERY, CommitColumn, Contents, MakePictures, OpenShard, Result, WholeShard
 from shards.dataset import Dataset
 from shards.parts import PartWriter, read_part
 from shards.plan import manifest_rows, shard_name
@@ -68,8 +68,8 @@ class ShardMaker:
                 return self._contents(unit.shard)
             case MakePictures():
                 return self._make(unit, report)
-            case CommitShard():
-                _publish(dataset, unit, _from_parts(unit.parts), stages)
+            case CommitColumn():
+                _publish(dataset, unit, (unit.column,), _from_parts(unit), stages)
                 return Result(stages=stages)
         raise TypeError(f"no such unit: {unit}")
 
@@ -89,9 +89,9 @@ class ShardMaker:
         path = unit.scratch / f"{unit.first:06d}-{secrets.token_hex(4)}.part"
         errors: list[dict] = []
         with PartWriter(path) as part:
-            for record, data in self._records(unit, errors, report):
+            for column, record, data in self._records(unit, errors, report):
                 with maker.stages.time("handing over"):
-                    part.add(record, data)
+                    part.add(unit.columns.index(column), record, data)
         return Result(len(unit.rows), errors, path, maker.stages)
 
     def _whole(self, shard: int, report: Report) -> Result:
@@ -111,10 +111,10 @@ class ShardMaker:
                     dataset.storage.announce(scratch, shard)
                 report(done // crops, bad)
 
-            _publish(dataset, unit, self._records(unit, errors, watched), maker.stages)
+            _publish(dataset, unit, unit.columns, self._records(unit, errors, watched), maker.stages)
         return Result(len(contents.rows) // crops, errors, None, maker.stages)
 
-    def _records(self, unit: MakePictures, errors: list[dict], report: Report) -> Iterator[tuple[dict, bytes]]:
+    def _records(self, unit: MakePictures, errors: list[dict], report: Report) -> Iterator[Record]:
         """What is stored of one picture after the other; for a bad one its error, which is added to ``errors``."""
         for done, records in enumerate(self._pictures(unit, errors), 1):
             yield from records
@@ -122,7 +122,7 @@ class ShardMaker:
             if reason := hopeless(unit.shard, done, errors, self.job.max_bad):
                 raise OSError(reason)
 
-    def _pictures(self, unit: MakePictures, errors: list[dict]) -> Iterator[list[tuple[dict, bytes]]]:
+    def _pictures(self, unit: MakePictures, errors: list[dict]) -> Iterator[list[Record]]:
         _, maker = self._open()
         if CLEAN not in unit.columns:
             yield from maker.from_clean(unit.shard, unit.rows, unit.columns)
@@ -134,25 +134,29 @@ class ShardMaker:
                 records = maker.from_source(row, read, unit.columns)
             except BadPicture as error:
                 errors.append({"source": row["source"], "reason": str(error)})
-                records = [({"error": errors[-1]}, b"")]
+                records = [(CLEAN, {"error": errors[-1]}, b"")]
             yield records
 
 
 def _publish(
-    dataset: Dataset, unit: MakePictures | CommitShard, records: Iterable[tuple[dict, bytes]], stages: Stages
+    dataset: Dataset,
+    unit: MakePictures | CommitColumn,
+    columns: tuple[str, ...],
+    records: Iterable[Record],
+    stages: Stages,
 ) -> None:
-    """Write the tars of a shard's columns and commit them with their Parquet files."""
+    """Write the tars of a shard's ``columns`` and commit them with their Parquet files."""
     writers = {
         name: ShardWriter(dataset.storage, unit.scratch, dataset.plan.hash, dataset.column(name), unit.shard)
-        for name in unit.columns
+        for name in columns
     }
     errors = []
-    for record, data in records:
+    for column, record, data in records:
         if "error" in record:
             errors.append(record["error"])
             continue
         with stages.time("tar"):
-            writers[record.pop("column")].add(data=data, **record)
+            writers[column].add(data=data, **record)
     with stages.time("statistics"):
         if CLEAN in writers:
             _note(dataset, unit.scratch, unit.shard, errors)
@@ -160,11 +164,11 @@ def _publish(
             writer.commit()
 
 
-def _from_parts(parts: list[Path]) -> Iterator[tuple[dict, bytes]]:
-    """The records of parts in order; each part is removed once it is read."""
-    for part in parts:
-        yield from read_part(part)
-        part.unlink()
+def _from_parts(unit: CommitColumn) -> Iterator[Record]:
+    number = unit.columns.index(unit.column)
+    for part in unit.parts:
+        for _, record, data in read_part(part, {number}):
+            yield unit.column, record, data
 
 
 def _note(dataset: Dataset, scratch: Path, shard: int, errors: list[dict]) -> None:

@@ -47,12 +47,13 @@ class MakePictures(Unit):
 
 
 @dataclass(frozen=True, eq=False)
-class CommitShard(Unit):
-    """Put the parts of a shard together and publish it. Returns ``Result``."""
+class CommitColumn(Unit):
+    """Put the parts of one column of a shard together and publish it. Returns ``Result``."""
 
     shard: int
     scratch: Path
-    columns: tuple[str, ...]
+    columns: tuple[str, ...]  #: that the parts hold
+    column: str
     parts: list[Path]  #: in order
 
 
@@ -104,8 +105,8 @@ class Shards:
 class Pictures:
     """The pictures of as few shards at a time as keep all workers busy, for workers of one machine.
 
-    A shard is opened, its pictures are made in chunks by whoever is free, and it is committed when the last is
-    there. Its scratch folder is ours: workers come and go.
+    A shard is opened, its pictures are made in chunks by whoever is free, and when the last is there its columns
+    are committed. Its scratch folder is ours: workers come and go.
     """
 
     def __init__(self, dataset: Dataset, todo: Iterable[int], workers: int, max_bad: float, chunk: int = CHUNK):
@@ -121,9 +122,9 @@ class Pictures:
         if self.retries:
             return self.retries.popleft()
         for shard, state in self.open.items():
-            if state.complete:
-                state.committing = True
-                return CommitShard(shard, state.scratch, state.contents.columns, state.ordered_parts())
+            if state.complete and state.uncommitted:
+                column = state.uncommitted.popleft()
+                return CommitColumn(shard, state.scratch, state.contents.columns, column, state.ordered_parts())
         if self.todo and self._ahead() < 2 * self.workers * self.chunk:
             return self._open(self.todo.popleft())
         for shard, state in self.open.items():
@@ -173,10 +174,12 @@ class Pictures:
         if state is None:  # it has failed meanwhile
             return
         if isinstance(unit, OpenShard) and value is not None:
-            state.contents = value
+            state.contents, state.uncommitted = value, deque(value.columns)
             self.left += len(value.rows) - self.dataset.plan.pictures_of(unit.shard)
         elif isinstance(unit, MakePictures):
             yield from self._made(unit, value, state)
+        elif isinstance(unit, CommitColumn) and state.committed + 1 < len(state.contents.columns):
+            state.committed += 1
         else:
             self._close(unit.shard)
             yield Done(unit.shard)
@@ -233,13 +236,14 @@ class _Open:
     contents: Contents | None = None
     begun: int = 0  #: of the rows
     done: int = 0
-    committing: bool = False
+    uncommitted: deque[str] = field(default_factory=deque)  #: columns that nobody has begun to commit
+    committed: int = 0  #: columns
     parts: dict[int, Path] = field(default_factory=dict)  #: place of the first picture -> part
     errors: list[dict] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
-        return self.contents is not None and self.done == len(self.contents.rows) and not self.committing
+        return self.contents is not None and self.done == len(self.contents.rows)
 
     def ordered_parts(self) -> list[Path]:
         return [self.parts[first] for first in sorted(self.parts)]

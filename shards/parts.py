@@ -1,18 +1,20 @@
-"""Parts: finished samples of an unfinished shard, on their way from the worker that made them to the tar.
+"""Parts: finished samples of an unfinished shard, on their way from the worker that made them to the tars.
 
-A part is a sequence of records, each a JSON object and the bytes that belong to it, in the order of the shard.
+A part is a sequence of records, each for one column: a JSON object and the bytes that belong to it, in the order
+of the shard. What is for another column is skipped without being read.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-LENGTHS = struct.Struct("<II")  #: of the JSON and of the bytes
+HEAD = struct.Struct("<III")  #: number of the column, length of the JSON, length of the bytes
 
 
 class PartWriter:
@@ -29,21 +31,29 @@ class PartWriter:
     ) -> None:
         self._file.close()
 
-    def add(self, record: dict, data: bytes) -> None:
+    def add(self, column: int, record: dict, data: bytes) -> None:
+        """``column`` is a number that reader and writer have agreed on."""
         text = json.dumps(record, allow_nan=False).encode()
-        self._file.write(LENGTHS.pack(len(text), len(data)))
+        self._file.write(HEAD.pack(column, len(text), len(data)))
         self._file.write(text)
         self._file.write(data)
 
 
-def read_part(path: Path) -> Iterator[tuple[dict, bytes]]:
-    """The records of a part. Raises OSError when it ends too early."""
+def read_part(path: Path, columns: set[int]) -> Iterator[tuple[int, dict, bytes]]:
+    """Number of the column, record and bytes of what a part holds for ``columns``.
+
+    Raises OSError when the part ends too early.
+    """
     with path.open("rb") as file:
-        while lengths := file.read(LENGTHS.size):
-            if len(lengths) < LENGTHS.size:
+        size = os.fstat(file.fileno()).st_size
+        while head := file.read(HEAD.size):
+            if len(head) < HEAD.size:
                 raise OSError(f"{path} ends within a record")
-            text, data = LENGTHS.unpack(lengths)
-            record, content = file.read(text), file.read(data)
-            if len(record) < text or len(content) < data:
+            column, text, data = HEAD.unpack(head)
+            if file.tell() + text + data > size:
                 raise OSError(f"{path} ends within a record")
-            yield json.loads(record), content
+            if column in columns:
+                record = json.loads(file.read(text))
+                yield column, record, file.read(data)
+            else:
+                file.seek(text + data, os.SEEK_CUR)
