@@ -80,3 +80,16 @@ def test_augmentation_and_deepcloak_run(train, evaluate):
     files = [train("augment", "--columns", "jpeg-10,j2k-75"), train("deepcloak", "--column", "jpeg-10")]
     found = evaluate(*(part for file in files for part in ("--checkpoint", file)))
     assert set(found) == {"augment", "deepcloak"}
+
+
+@pytest.mark.parametrize("form", ["film", "blend"])
+def test_one_network_for_all_columns(train, evaluate, form):
+    options = ("--columns", "clean,jpeg-10,j2k-75", "--form", form)
+    found = evaluate("--checkpoint", train("conditioned", *options, name=f"one-{form}"))["conditioned"]
+    assert found["model"]["settings"]["form"] == form
+    assert set(found["columns"]) == {"clean", "jpeg-10", "j2k-75"}
+
+
+def test_progressive_distortion(train, evaluate):
+    file = train("progressive", "--columns", "clean,j2k-75,jpeg-10", "--epochs", 2)
+    assert evaluate("--checkpoint", file)["progressive"]["model"]["trained_on"] == "jpeg-10"

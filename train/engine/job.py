@@ -15,7 +15,7 @@ from train.feed.data import Source
 from train.feed.reading import Survey, survey
 from train.methods import METHODS
 from train.methods.base import Context, Method, choose_quirks
-from train.methods.reads import CLEAN
+from train.methods.reads import CLEAN, Mixture
 from train.networks import models
 from train.networks.network import Network
 from train.networks.teacher import Teacher
@@ -111,9 +111,10 @@ def prepare(settings: Settings, world: World) -> Job:
         teacher = Teacher(loaded.network, world.device)
         caches = cached.find(settings, reads.teacher, loaded, train, val, teacher, notes)
     parts = []
-    for dataset, pool in zip((train, val if settings.select_on == "validation" else train), pools, strict=True):
+    judged = tuple(part.judged() if isinstance(part, Mixture) else part for part in reads.pictures)
+    both = (train, reads.pictures), (val if settings.select_on == "validation" else train, judged)
+    for (dataset, pictures), pool in zip(both, pools, strict=True):
         scores = caches.get(dataset.storage.url)
-        pictures = reads.pictures
         if reads.teacher and scores is None and CLEAN not in pictures:
             survey(dataset, [CLEAN])
             pictures = (*pictures, CLEAN)

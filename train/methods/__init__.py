@@ -20,6 +20,8 @@ METHODS = Registry(
         "consistency": "train.methods.consistency:Consistency",
         "augment": "train.methods.augment:Augment",
         "deepcloak": "train.methods.deepcloak:DeepCloak",
+        "conditioned": "train.methods.conditioned:Conditioned",
+        "progressive": "train.methods.progressive:Progressive",
         "pretransform": "train.methods.pretransform:Pretransform",
         "master": "train.methods.master:Master",
         "batchnorm": "train.methods.batchnorm:BatchNorm",

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from train.methods.paper import FIRST_EPOCH, KL_SUM, SHARED_QUIRKS, PaperMethod
-from train.methods.reads import Reads
+from train.methods.reads import Mixture, Reads
 from train.options import option
+
+
+def alpha_option() -> Any:
+    """The weight of KL, for an options class."""
+    return option(None, minimum=0, help="Weight of KL summed over the paper's batch. Default: the protocol's.")
+
+
+def teacher_option() -> Any:
+    """Where the teacher's scores come from, for an options class."""
+    return option("auto", help="auto: cached ('train teach') where it is, otherwise live.")
 
 
 class Expert(PaperMethod):
@@ -25,12 +35,8 @@ class Expert(PaperMethod):
     @dataclass(frozen=True)
     class Options:
         column: str = option(help="The distortion to train for, as jpeg-10.")
-        alpha: float | None = option(
-            None, minimum=0, help="Weight of KL summed over the paper's batch. Default: the protocol's."
-        )
-        teacher: Literal["auto", "live", "cached"] = option(
-            "auto", help="auto: cached ('train teach') where it is, otherwise live."
-        )
+        alpha: float | None = alpha_option()
+        teacher: Literal["auto", "live", "cached"] = teacher_option()
 
     def __init__(self, options, context):
         super().__init__(options, context)
@@ -39,13 +45,18 @@ class Expert(PaperMethod):
     def settings(self):
         return {"alpha": self.alpha}
 
+    @property
+    def picture(self) -> str | Mixture:
+        """What the student sees."""
+        return self.options.column
+
     def reads(self):
-        return Reads((self.options.column,), teacher=self.options.teacher)
+        return Reads((self.picture,), teacher=self.options.teacher)
 
     def losses(self, model, batch):
         from train.methods.terms import divergence
 
-        logits = model(batch.images[self.options.column])
+        logits = model.answer(batch, str(self.picture))
         ce = self.cross_entropy(model, logits, batch.labels)
         # Normalised again after rounding to float16: the error of KL is then of second order.
         kl = divergence(batch.teacher.float().log_softmax(1), logits.log_softmax(1))

@@ -24,6 +24,13 @@ class Mixture:
         digest = hashlib.sha256(f"{seed} {epoch} {self.name} {key}".encode()).digest()
         return int.from_bytes(digest[:8], "little") % len(self.columns)
 
+    def judged(self) -> Mixture:
+        """What selection reads instead, the same in every epoch."""
+        return self
+
+    def __str__(self) -> str:
+        return self.name
+
 
 @dataclass(frozen=True)
 class Reads:

@@ -28,6 +28,7 @@ KINDS = Registry(
         "lite1": "train.networks.kinds:Lite",
         "lite2": "train.networks.kinds:Lite",
         "master": "train.networks.master:Master",
+        "conditioned": "train.networks.conditioned:Conditioning",
         "masked": "train.networks.masked:Masked",
         "pretransform": "train.networks.transform:Pretransform",
         "rmb": "train.networks.repaired:ResidualMapping",

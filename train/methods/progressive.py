@@ -1,0 +1,56 @@
+"""Progressive distortion: from mild to strong as training proceeds (EURASIP JIVP 2024:31)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from train.methods.expert import Expert, alpha_option, teacher_option
+from train.methods.reads import Mixture, listed
+from train.options import option
+
+
+@dataclass(frozen=True)
+class Rising(Mixture):
+    """The columns one after another, ``every`` epochs each; the last one stays, and it is what selection reads."""
+
+    every: int = 1
+
+    def draw(self, seed, epoch, key):
+        return min(epoch // self.every, len(self.columns) - 1)
+
+    def judged(self):
+        return Mixture(self.columns[-1:], self.name)
+
+
+class Progressive(Expert):
+    """Expert training with distortion that grows as it proceeds (advanced fine-tuning, EURASIP JIVP 2024:31).
+
+    The article's three procedures: progressive (--alpha 0), the regularised one (train expert) and both together
+    (the default). Its abstract says no more: columns, epochs at each and the term's form are ours.
+    """
+
+    title = "Progressive"
+    example = "--columns jpeg-75,jpeg-30,jpeg-10 --every 5 --arch resnet50 --weights imagenet --out runs/pr"
+
+    @dataclass(frozen=True)
+    class Options:
+        columns: str = option(help="Mild to strong, comma-separated; the network is trained for the last.")
+        every: int = option(1, minimum=1, help="Epochs at each of them.")
+        alpha: float | None = alpha_option()
+        teacher: Literal["auto", "live", "cached"] = teacher_option()
+
+    def __init__(self, options, context):
+        self.mixture = Rising(listed(options.columns), every=options.every)
+        super().__init__(options, context)
+
+    @property
+    def trained_on(self):
+        return self.mixture.columns[-1]
+
+    def settings(self):
+        return {**super().settings(), "columns": self.options.columns, "every": self.options.every}
+
+    @property
+    def picture(self):
+        return self.mixture
