@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from shards.dataset import Dataset, Mark
 
 OPEN_FILES = 16  #: files that one reader keeps open
-SHARDS_HELD = 4  #: shards of a column whose rows stay in memory
+SHARDS_HELD = 16  #: shards of a column whose rows stay in memory
 #: Bytes that are read for nothing rather than in two reads: of a disk, of an object store.
 NEAR, NEAR_REMOTE = 2**13, 2**18
 AT_ONCE = 16  #: Parquet files opened at the same time
@@ -64,6 +65,7 @@ class Files:
     """Byte ranges of a dataset's files: local ones directly, remote ones by range requests or from a local copy.
 
     A copy in ``cache`` is named by its sha256, which is checked when it is made. Files are never removed.
+    Threads may share it.
     """
 
     def __init__(self, storage: Storage, cache: str | os.PathLike | None = None):
@@ -72,10 +74,14 @@ class Files:
         self._open: OrderedDict[str, int] = OrderedDict()
         self._sizes: dict[str, dict[str, int | None]] = {}
         self._checked: set[str] = set()
+        self._lock = Lock()
         self.near = NEAR if storage.local or self.cache else NEAR_REMOTE
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"_open": OrderedDict()}  # another process opens its own
+        return self.__dict__ | {"_open": OrderedDict(), "_lock": None}  # another process has its own
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__ = state | {"_lock": Lock()}
 
     def __del__(self) -> None:
         self.close()
@@ -97,7 +103,8 @@ class Files:
     def _bytes(self, file: Stored, start: int, stop: int) -> bytes:
         try:
             if self.storage.local or self.cache:
-                data = os.pread(self._descriptor(file), stop - start, start)
+                with self._lock:
+                    data = os.pread(self._descriptor(file), stop - start, start)
             else:
                 self._require_size(file, self._remote_size(file.name))
                 data = self.storage.read(file.name, start, stop)
@@ -195,13 +202,12 @@ class ColumnReader:
         self.extension: str = dataset.column(name)["extension"]
         self._fields = [*PLACE, *fields]
         self._limit = held
-        self._held: OrderedDict[int, Rows] = OrderedDict()
+        self._held: dict[int, Rows] = {}
 
     def rows(self, shard: int) -> Rows:
         """Raises DatasetError when the shard is missing, damaged or of another plan."""
-        if shard in self._held:
-            self._held.move_to_end(shard)
-            return self._held[shard]
+        if (rows := self._held.get(shard)) is not None:
+            return rows
         table, mark = self.dataset.parquet(self.name, shard, self._fields)
         offsets = table["offset"].to_numpy()
         ends = offsets + table["size"].to_numpy()
@@ -212,8 +218,8 @@ class ColumnReader:
             )
         rows = Rows(table["key"], table["label"], offsets, ends, mark, table)
         self._held[shard] = rows
-        if len(self._held) > self._limit:
-            self._held.popitem(last=False)
+        for oldest in list(self._held)[: -self._limit]:
+            self._held.pop(oldest, None)  # another thread may have been faster
         return rows
 
     def read(self, shard: int, lo: int, hi: int) -> list[bytes]:

@@ -1,12 +1,14 @@
 """What comes out of the loader is what the codec wrote, every sample once, in an order that can be continued."""
 
 import shutil
+import time
 from collections import Counter
 
 import fsspec
 import numpy as np
 import pytest
 import torch
+from fsspec.implementations.memory import MemoryFileSystem
 
 from distort.codecs import decode
 from shards.access import Files
@@ -225,6 +227,45 @@ def test_a_remote_dataset_reads_like_a_local_one_with_and_without_a_local_copy(t
     fsspec.filesystem("memory").rm("/train/jpeg-10/000000.tar")
     with batches(stream) as feed:
         assert [batch.keys for batch in feed] == expected
+
+
+class Distant(MemoryFileSystem):
+    """Every request takes a while."""
+
+    protocol = "distant"
+    store, pseudo_dirs = {}, [""]
+    requests, under_way, most = 0, 0, 0
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.replace("distant://", "memory://"))
+
+    def cat_file(self, path, start=None, end=None, **options):
+        Distant.requests += 1
+        Distant.under_way += 1
+        Distant.most = max(Distant.most, Distant.under_way)
+        time.sleep(0.02)
+        Distant.under_way -= 1
+        return super().cat_file(path, start, end, **options)
+
+
+def test_several_reads_of_a_remote_dataset_are_under_way_together(train_set):
+    fsspec.register_implementation("distant", Distant, clobber=True)
+    Distant().put(str(train_set), "/train", recursive=True)
+    plan = order_of(train_set, scattered=True)[0]
+    Distant.requests = 0
+    there = read("distant://train", plan, ahead=30)
+    assert 4 < Distant.most <= 8
+    assert Distant.requests < 120
+    for a, b in zip(there, read(train_set, plan), strict=True):
+        assert a.keys == b.keys
+        assert torch.equal(a.images["jpeg-10"], b.images["jpeg-10"])
+
+
+def test_a_remote_shard_that_disappears_is_named(train_set, remote):
+    fsspec.filesystem("memory").rm("/train/jpeg-10/000001.tar")
+    with pytest.raises(DatasetError, match=r"jpeg-10/000001\.tar is missing; run distort again"):
+        read(remote, order_of(train_set)[0])
 
 
 def test_a_damaged_remote_shard_does_not_enter_the_cache(train_set, remote, tmp_path):

@@ -112,6 +112,25 @@ def test_scattered_batches_mix_classes_of_a_sorted_dataset():
     assert min(len({shard for shard, _ in samples(places)}) for places in order) >= 8
 
 
+@pytest.mark.parametrize("ahead", [None, 1, 8, 30])
+@pytest.mark.parametrize("layout", [{"shuffle": 20}, {"scattered": True}])
+def test_reads_bring_every_sample_before_it_is_needed_and_once(layout, ahead):
+    mine = slices.of_rank(epoch(0, 2, 1, **layout), 0, 2)
+    wanted = [place for places in mine for place in places.tolist()]
+    read, brought = iter(slices.reads(mine, 16, ahead)), []
+    for used, place in enumerate(wanted):
+        while place not in brought[used:]:
+            shard, rows = next(read)
+            assert rows == sorted(rows)
+            assert rows[0] // 16 == rows[-1] // 16
+            brought += [shard << slices.ROW_BITS | row for row in rows]
+        brought.remove(place)
+        brought.insert(used, place)
+        assert ahead is None or len(brought) - used <= ahead
+    assert next(read, None) is None
+    assert sorted(brought) == sorted(wanted)
+
+
 @pytest.mark.parametrize(("ranks", "batch"), [(1, 64), (2, 5), (3, 7), (40, 1), (7, 1000)])
 def test_evaluation_reads_every_sample_exactly_once(ranks, batch):
     pool = slices.between(COUNTS, 0, TOTAL)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,13 +20,14 @@ from distort.codecs.headers import UNKNOWN, Header, read_header
 from shards.access import ColumnReader, Files, same_rows
 from shards.dataset import Dataset
 from shards.errors import DatasetError
-from train.feed.slices import ROW_BITS, split_place
+from train.feed.slices import ROW_BITS, Read, reads, split_place
 from train.feed.teachers import CachedTeacher
 
 if TYPE_CHECKING:
     from train.methods.reads import Mixture
 
 CHUNK = 64  #: rows of one sequential read
+UNDER_WAY = 8  #: reads of a remote dataset at the same time, in each worker: they hide each other's latency
 #: A batch begins at an address of 32 n + 16. Whatever divides by 32 libjpeg-turbo writes past the caches, and then
 #: decoding a 224x224 picture of JPEG-10 takes 1.3 times as long (benchmarks/loader.py measures it).
 ALIGNMENT, OFFSET = 32, 16
@@ -120,6 +124,7 @@ class Reader:
     def __init__(self, source: Source, seed: int = 0, epoch: int = 0, scattered: bool = False):
         dataset = Dataset(source.url)
         files = Files(dataset.storage, source.cache)
+        self.local = dataset.storage.local
         held = {"held": dataset.plan.shards} if scattered else {}
         self.url, self.seed, self.epoch, self.headers = source.url, seed, epoch, source.headers
         columns: dict[str, ColumnReader] = {}
@@ -276,30 +281,28 @@ class Stream:
         if not mine:
             return
         reader = Reader(self.source, self.seed, self.epoch, self.ahead is not None)
-        for samples in in_order(reader, mine, self.ahead):
-            yield reader, samples
+        held: dict[int, Sample] = {}
+        with closing(_fetched(reader, reads(mine, CHUNK, self.ahead))) as fetched:
+            for places in map(np.ndarray.tolist, mine):
+                for place in places:
+                    while place not in held:
+                        held.update((sample.place, sample) for sample in next(fetched))
+                yield reader, [held.pop(place) for place in places]
 
 
-def in_order(reader: Reader, batches: Sequence[np.ndarray], ahead: int | None) -> Iterator[list[Sample]]:
-    """The samples at ``batches`` of places, every run of rows that lie close together read at once."""
-    line = np.concatenate(batches)
-    order = np.argsort(line, kind="stable")
-    chunks = line[order] // CHUNK
-    starts = [*np.flatnonzero(np.diff(chunks, prepend=-1)).tolist(), len(line)]
-    chunk_of = np.empty(len(line), np.int64)
-    chunk_of[order] = np.cumsum(np.diff(chunks, prepend=chunks[:1]) != 0)
-    horizon = len(line) if ahead is None else ahead
-    held: dict[int, Sample] = {}
-    time = 0
-    for places in batches:
-        for place in places.tolist():
-            if place not in held:
-                chunk = chunk_of[time]
-                members = order[starts[chunk] : starts[chunk + 1]]  # when its samples are needed, by row
-                members = members[(members >= time) & (members < time + horizon)]
-                missing = [place for place in line[members].tolist() if place not in held]
-                shard, rows = split_place(np.array(missing))
-                for sample in reader.samples(int(shard[0]), rows.tolist()):
-                    held[sample.place] = sample
-            time += 1
-        yield [held.pop(place) for place in places.tolist()]
+def _fetched(reader: Reader, wanted: Iterable[Read]) -> Iterator[list[Sample]]:
+    """The samples of reads, in order. Behind a url, several reads are under way at the same time."""
+    if reader.local:
+        yield from (reader.samples(*read) for read in wanted)
+        return
+    pool = ThreadPoolExecutor(UNDER_WAY)
+    try:
+        under_way: deque[Future[list[Sample]]] = deque()
+        for read in wanted:
+            under_way.append(pool.submit(reader.samples, *read))
+            if len(under_way) == UNDER_WAY:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

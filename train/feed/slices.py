@@ -7,7 +7,7 @@ over all ranks. Ranks and workers take their parts of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -157,6 +157,39 @@ def _parts(pool: Sequence[Run], seed: int, epoch: int, layout: Layout, micro: in
     batches = steps_per_epoch(total, micro * layout.accumulate * layout.ranks) * layout.accumulate
     sizes = [_share(batches, worker, layout.workers) * micro for worker in range(layout.workers)]
     return split(head + tail, sizes * layout.ranks)
+
+
+class Read(NamedTuple):
+    """Rows of one shard, ascending, that are read together."""
+
+    shard: int
+    rows: list[int]
+
+
+def reads(batches: Sequence[np.ndarray], chunk: int, ahead: int | None = None) -> Iterator[Read]:
+    """What to read for ``batches`` of places, in the order in which it is needed.
+
+    The first time a sample of ``chunk`` neighbours is needed, all of them that will be are read, as far as that is
+    within the next ``ahead`` samples (None: however far).
+    """
+    line = np.concatenate([np.empty(0, np.int64), *batches])
+    order = np.argsort(line, kind="stable")
+    bounds = np.flatnonzero(np.diff(line[order] // chunk, prepend=-1))
+    chunk_of = np.empty(len(line), np.int64)
+    chunk_of[order] = np.repeat(np.arange(len(bounds)), np.diff(bounds, append=len(line)))
+    starts = [*bounds.tolist(), len(line)]
+    horizon = len(line) if ahead is None else ahead
+    held: set[int] = set()
+    for time, place in enumerate(line.tolist()):
+        if place not in held:
+            number = chunk_of[time]
+            when = order[starts[number] : starts[number + 1]]  # its samples are needed, by row
+            missing = line[when[(when >= time) & (when < time + horizon)]]
+            missing = [other for other in missing.tolist() if other not in held]
+            held.update(missing)
+            shards, rows = split_place(np.array(missing))
+            yield Read(int(shards[0]), rows.tolist())
+        held.remove(place)
 
 
 def of_rank(order: np.ndarray, rank: int, ranks: int, accumulate: int = 1) -> list[np.ndarray]:
