@@ -140,7 +140,7 @@ class Files:
         if file.name in self._open:
             self._open.move_to_end(file.name)
             return self._open[file.name]
-        path = self._copy(file) if self.cache else self.storage.path(file.name)
+        path = self._copy(file, self.cache) if self.cache else self.storage.path(file.name)
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not make us wait
         try:
             there = os.fstat(descriptor)
@@ -155,8 +155,8 @@ class Files:
             os.close(self._open.popitem(last=False)[1])
         return descriptor
 
-    def _copy(self, file: Stored) -> Path:
-        target = self.cache / f"{file.sha256}{Path(file.name).suffix}"
+    def _copy(self, file: Stored, cache: Path) -> Path:
+        target = cache / f"{file.sha256}{Path(file.name).suffix}"
         if not target.exists():
             data = self.storage.read(file.name)
             self._require_size(file, len(data))

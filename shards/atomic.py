@@ -9,7 +9,7 @@ from pathlib import Path
 from shards.storage import flush
 
 
-def write_atomically(file: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(file: Path, write: Callable[[Path], object]) -> None:
     """Let ``write(path)`` make a file, and rename it to ``file`` when it is complete and on the disk.
 
     Raises OSError naming ``file``, of which nothing has changed then.

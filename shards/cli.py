@@ -17,13 +17,13 @@ DATASET = click.argument("dataset", type=str)
 
 @click.group(cls=Group)
 @click.version_option(package_name="codecproof")
-def main():
+def main() -> None:
     """Look into a dataset of tar shards, check it, export it."""
 
 
 @main.command(epilog="Example: shards info val")
 @DATASET
-def info(dataset):
+def info(dataset: str) -> None:
     """Columns, samples, rate, PSNR, SSIM and versions of DATASET."""
     data = reading.open(dataset)
     plan = data.plan
@@ -62,7 +62,7 @@ def info(dataset):
 
 @main.command(epilog="Example: shards errors val")
 @DATASET
-def errors(dataset):
+def errors(dataset: str) -> None:
     """List the pictures of DATASET that could not be read, with the reason of each; commonest reasons first.
 
     Once the cause is mended, 'distort run … --retry' tries them again.
@@ -86,7 +86,7 @@ def _plain(text: str) -> str:
 @main.command(epilog="Example: shards verify val --decode")
 @DATASET
 @click.option("--decode", is_flag=True, help="Also decode every bitstream and compare its size.")
-def verify(dataset, decode):
+def verify(dataset: str, decode: bool) -> None:
     """Check every file of DATASET: hashes, counts, keys across columns. Exit status 1 if anything is wrong."""
     data = reading.open(dataset)
     wrong = 0
@@ -103,7 +103,7 @@ def verify(dataset, decode):
 @main.command(epilog="Example: shards show val n01440764_10026")
 @DATASET
 @click.argument("key")
-def show(dataset, key):
+def show(dataset: str, key: str) -> None:
     """Print the tuple of one KEY as JSON: every column's rate, PSNR, SSIM and place in its tar."""
     data = reading.open(dataset)
     shard, rows = data.find(key)
@@ -115,7 +115,7 @@ def show(dataset, key):
 @DATASET
 @click.argument("out")
 @click.option("--columns", required=True, help="Comma-separated, in the order of the members.")
-def export(dataset, out, columns):
+def export(dataset: str, out: str, columns: str) -> None:
     """Write DATASET's columns side by side into OUT/NNNNNN.tar, for pipelines that want one stream."""
     data = reading.open(dataset)
     with Bar("export", data.plan.shards, "shards") as bar:

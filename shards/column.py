@@ -22,7 +22,7 @@ def read_column(text: bytes, folder: str) -> dict:
     try:
         column = json.loads(text)
         name, extension, steps = column["column"], column["extension"], column["steps"]
-        sound = NAME.fullmatch(name) and EXTENSION.fullmatch(extension)
+        sound = bool(NAME.fullmatch(name) and EXTENSION.fullmatch(extension))
         sound = sound and all(isinstance(s["settings"], dict) and isinstance(s["versions"], dict) for s in steps)
         sound = sound and all(isinstance(s["name"], str) for s in steps)
     except (KeyError, TypeError) as error:

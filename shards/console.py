@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import Self
+from typing import Any, Self
 
 import click
 from tqdm import tqdm
@@ -21,7 +21,7 @@ class Group(click.Group):
     ``CODECPROOF_TRACEBACK=1`` in the environment shows where they come from.
     """
 
-    def invoke(self, ctx: click.Context):
+    def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except (ValueError, OSError) as error:

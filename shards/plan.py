@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from json.encoder import encode_basestring
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -132,7 +133,7 @@ def manifest_hash(manifest: pa.Table) -> str:
     digest = hashlib.sha256()
     for batch in manifest.select(MANIFEST_SCHEMA.names).to_batches(max_chunksize=65536):
         key, source, *numbers = (column.to_pylist() for column in batch.columns)
-        texts = [map(encode_basestring, key), map(encode_basestring, source)]
+        texts: list[Iterable[str]] = [map(encode_basestring, key), map(encode_basestring, source)]
         texts += [["null" if number is None else str(number) for number in column] for column in numbers]
         digest.update("".join(f"[{', '.join(row)}]\n" for row in zip(*texts, strict=True)).encode())
     return digest.hexdigest()
@@ -205,7 +206,7 @@ def shard_name(folder: str, shard: int, extension: str) -> str:
     return str(Path(folder, f"{shard:06d}.{extension}"))
 
 
-def _json(value, indent=None) -> str:
+def _json(value: object, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
@@ -213,6 +214,6 @@ def _flat(contents: dict) -> dict:
     return {k: v for k, v in contents.items() if k != "settings"} | contents["settings"]
 
 
-def _short(value) -> str:
+def _short(value: Any) -> str:
     text = _json(value)
     return text if len(text) <= 60 else f"{text[:40]}… ({len(value)} entries)"

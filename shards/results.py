@@ -5,6 +5,7 @@ Schema 2 is described in docs/format.md. Schema 1, which had no titles and no se
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -116,9 +117,7 @@ def write(
     text = json.dumps(contents, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     out.parent.mkdir(parents=True, exist_ok=True)
     for name, table in zip(names, samples, strict=True):
-        write_atomically(
-            out.with_name(name), lambda path, table=table: pq.write_table(table, path, compression="zstd")
-        )
+        write_atomically(out.with_name(name), functools.partial(pq.write_table, table, compression="zstd"))
     write_atomically(out, lambda path: path.write_text(text, encoding="utf-8"))
     return parsed
 
@@ -238,7 +237,7 @@ def _score(value: Any, where: str) -> Score:
     top1, top5 = (check.fraction(value, name) for name in ("top1", "top5"))
     if n and top1 is None:
         raise check.error(f"'top1' is missing, though {n} samples were tested")
-    if None not in (top1, top5) and top5 < top1:
+    if top1 is not None and top5 is not None and top5 < top1:
         raise check.error(f"top5 {top5} is below top1 {top1}")
     loss = value.get("loss")
     if loss is not None and (not _is_number(loss) or loss < 0):

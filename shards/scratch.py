@@ -126,7 +126,8 @@ def _remove_dead(name: str, parent: int) -> bool:
         return False
     lock = None
     try:
-        if NAME.fullmatch(name)[1] == KERNEL:
+        ours = NAME.fullmatch(name)
+        if ours and ours[1] == KERNEL:
             with suppress(FileNotFoundError):
                 lock = os.open(f"{name}/{LOCK}", os.O_RDWR | os.O_NOFOLLOW, dir_fd=parent)
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError while the maker lives

@@ -7,7 +7,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
@@ -59,7 +59,7 @@ class Storage:
     def path(self, name: str) -> str:
         return f"{self.root}/{name}" if name else self.root
 
-    def _reach(self):
+    def _reach(self) -> AbstractContextManager[None]:
         return nullcontext() if self.local else plain_errors(self.url)
 
     def read(self, name: str, start: int | None = None, stop: int | None = None) -> bytes:

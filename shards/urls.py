@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import fsspec
@@ -32,7 +33,7 @@ def register(url: str) -> None:
         gopen_schemes[scheme] = _open
 
 
-def _open(url: str, mode: str = "rb", *_, **__):
+def _open(url: str, mode: str = "rb", *_: object, **__: object) -> BinaryIO:
     if mode != "rb":
         raise ValueError(f"{url}: only reading; datasets are written by distort")
     return fsspec.open(url, "rb").open()

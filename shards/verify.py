@@ -10,6 +10,7 @@ import tarfile
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import entry_points
+from typing import Any
 
 from shards.access import cut
 from shards.clients import INDEX
@@ -23,7 +24,7 @@ from shards.writer import ERRORS, IN_JSON, SCHEMA
 TEACHERS = "teachers"  #: caches of the training program; what is known of them here is their hashes
 TEACHER = "teacher.json"
 #: ``decode(data, column)``: the picture in a bitstream; ``column`` is what ``column.json`` says.
-Decoder = Callable[[bytes, dict], "object"]
+Decoder = Callable[[bytes, dict], Any]
 Watch = Callable[[int, int], None]
 
 
@@ -55,7 +56,7 @@ def _verify(dataset: Dataset, decode: Decoder | None, watch: Watch | None) -> It
         tasks += [(name, shard) for shard in there]
         yield from _nothing(dataset, name, there)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = pool.map(lambda task: _problems(dataset, *task, decode), tasks)
+        found = pool.map(lambda task: _problems(dataset, task[0], task[1], decode), tasks)
         for done, problems in enumerate(found, 1):
             yield from problems
             if watch:
@@ -123,7 +124,7 @@ def _strangers(dataset: Dataset) -> Iterator[str]:
 
 def _problems(dataset: Dataset, name: str, shard: int, decode: Decoder | None) -> list[str]:
     """What is wrong with one shard of a column; also when its files cannot be read at all."""
-    problems = []
+    problems: list[str] = []
     try:
         problems.extend(_shard(dataset, name, shard, decode))
     except OSError as error:
@@ -162,7 +163,9 @@ def _shard(dataset: Dataset, name: str, shard: int, decode: Decoder | None) -> I
     yield from _members(dataset.columns[name]["extension"], tar_name, data, rows)
     offsets = [row["offset"] for row in rows]
     ends = [row["offset"] + row["size"] for row in rows]
-    for row, bitstream in zip(rows, cut(data, offsets, ends), strict=True) if decode else ():
+    if decode is None:
+        return
+    for row, bitstream in zip(rows, cut(data, offsets, ends), strict=True):
         try:
             height, width, _ = decode(bitstream, dataset.columns[name]).shape
         except DatasetError as error:  # of the column, not of this picture
@@ -238,7 +241,8 @@ def _planned(dataset: Dataset, shard: int, where: str, samples: list[tuple]) -> 
     if None in found or order != sorted(order) or len(set(keys)) != len(keys):
         yield f"{where}: keys are not those of {MANIFEST}, each once and in its order"
     elif any(
-        tuple(rest) != (row["label"], row["source"]) for (_, *rest), (_, row) in zip(samples, found, strict=True)
+        place and tuple(rest) != (place[1]["label"], place[1]["source"])
+        for (_, *rest), place in zip(samples, found, strict=True)
     ):
         yield f"{where}: its labels or sources are not those of {MANIFEST}"
 
@@ -260,7 +264,8 @@ def _members(extension: str, tar_name: str, data: bytes, rows: list[dict]) -> It
             for member, (name, offset, size), row in zip(members, expected, _spread(rows), strict=True):
                 if offset is not None and (member.offset_data, member.size) != (offset, size):
                     yield f"{tar_name}: {name} is not at the offset its Parquet row says"
-                content = tar.extractfile(member).read() if offset is None else b""
+                stream = tar.extractfile(member) if offset is None else None
+                content = stream.read() if stream else b""
                 if name.endswith(".cls") and content != str(row["label"]).encode():
                     yield f"{tar_name}: {name} is {content!r}, its Parquet row says {row['label']}"
                 if name.endswith(".json"):

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from train.methods.base import Defaults, Method
+from train.methods.base import Context, Defaults, Losses, Method
 from train.methods.reads import CLEAN, Mixture, Reads, listed
 from train.options import option
 
 FULLY_CONNECTED = {"fc8": slice(2, 3), "fc67": slice(0, 2), "fc678": slice(0, 3)}
 HAVING = ("VGG", "AlexNet")  #: torchvision's networks with the layers fc6, fc7 and fc8
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from train.feed.data import Batch
+    from train.networks.network import Network
 
 
 class Augment(Method):
@@ -31,7 +38,7 @@ class Augment(Method):
         )
         clean: bool = option(True, help="Half of the samples are clean crops.")
 
-    def __init__(self, options, context):
+    def __init__(self, options: Any, context: Context) -> None:
         super().__init__(options, context)
         columns = listed(options.columns)
         self.mixture = Mixture(columns + (CLEAN,) * (len(columns) if options.clean else 0))
@@ -41,16 +48,16 @@ class Augment(Method):
                 f"--layers {options.layers}: choose {', '.join(FULLY_CONNECTED)} or last:K, as last:3"
             )
 
-    def reads(self):
+    def reads(self) -> Reads:
         return Reads((self.mixture,))
 
-    def defaults(self):
+    def defaults(self) -> Defaults:
         return Defaults(lr=1e-5, batch=128, epochs=5)
 
-    def check(self, network):
+    def check(self, network: Network) -> None:
         self.chosen(network)
 
-    def chosen(self, network):
+    def chosen(self, network: Network) -> list[nn.Module]:
         """The layers that are trained. Raises ModelError when the network has none of that name."""
         from train.networks.network import ModelError
 
@@ -64,17 +71,17 @@ class Augment(Method):
             )
         return [layer for _, layer in network.last(3)][part]
 
-    def parameter_groups(self, model):
+    def parameter_groups(self, model: Any) -> list[dict[str, Any]]:
         return [{"params": [p for layer in self.chosen(model) for p in layer.parameters()]}]
 
-    def train_mode(self, model):
+    def train_mode(self, model: nn.Module) -> None:
         from train.networks.network import batch_norms
 
         model.train()
         for norm in batch_norms(model):
             norm.eval()
 
-    def losses(self, model, batch):
+    def losses(self, model: nn.Module, batch: Batch) -> Losses:
         logits = model(batch.images[self.mixture.name])
         ce = self.cross_entropy(model, logits, batch.labels)
         return {"loss": ce, "ce": ce}, logits

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from train.methods.base import Context, Scalar
 from train.methods.expert import Expert, alpha_option, teacher_option
 from train.methods.reads import CLEAN, Mixture, Reads, listed
 from train.options import option
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from train.networks.network import Network
 
 
 class Conditioned(Expert):
@@ -29,21 +35,21 @@ class Conditioned(Expert):
         alpha: float | None = alpha_option()
         teacher: Literal["auto", "live", "cached"] = teacher_option()
 
-    def __init__(self, options, context):
+    def __init__(self, options: Any, context: Context) -> None:
         super().__init__(options, context)
         self.mixture = Mixture(listed(options.columns))
 
-    def settings(self):
+    def settings(self) -> dict[str, Scalar]:
         return {**super().settings(), "columns": self.options.columns, "form": self.options.form}
 
     @property
     def picture(self):
         return self.mixture
 
-    def reads(self):
+    def reads(self) -> Reads:
         return Reads((self.mixture,), teacher=self.options.teacher, headers=True)
 
-    def model(self, network):
+    def model(self, network: Network) -> nn.Module:
         from distort import grammar
         from train.networks.models import wrap
 

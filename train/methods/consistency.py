@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from train.methods.base import Defaults, Method
+from train.methods.base import Context, Defaults, Losses, Method
 from train.methods.reads import CLEAN, Mixture, Reads, listed
 from train.options import option
 
 DISTORTED = "distorted"
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from train.feed.data import Batch
+    from train.networks.network import Network
 
 
 class Consistency(Method):
@@ -35,30 +42,30 @@ class Consistency(Method):
         stop_gradient: bool = option(False, help="No gradient through the clean pictures' features.")
         rmb: bool = option(False, help="Add a residual mapping block after the first stage.")
 
-    def __init__(self, options, context):
+    def __init__(self, options: Any, context: Context) -> None:
         super().__init__(options, context)
         self.mixture = Mixture(listed(options.columns), DISTORTED)
         self.layers: list[str] = []
 
-    def reads(self):
+    def reads(self) -> Reads:
         return Reads((CLEAN, self.mixture), headers=self.options.rmb)
 
-    def defaults(self):
+    def defaults(self) -> Defaults:
         return Defaults(lr=1e-5, batch=128, epochs=10)
 
-    def check(self, network):
+    def check(self, network: Network) -> None:
         chosen = self.options.taps
         self.layers = [name.strip() for name in chosen.split(",")] if chosen else network.stages()
         for name in self.layers:
             network.layer(name)
 
-    def model(self, network):
+    def model(self, network: Network) -> nn.Module:
         from train.networks.models import wrap
 
         self.check(network)
         return wrap("rmb", network, layer=network.stages()[0]) if self.options.rmb else network
 
-    def losses(self, model, batch):
+    def losses(self, model: Any, batch: Batch) -> Losses:
         import torch
         import torch.nn.functional as F
 

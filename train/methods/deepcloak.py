@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from train.methods.base import Defaults, Method
+from train.methods.base import Defaults, Losses, Method
 from train.methods.reads import CLEAN, Reads
 from train.options import option
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from train.feed.data import Batch
+    from train.networks.network import Network
 
 
 class DeepCloak(Method):
@@ -25,30 +32,30 @@ class DeepCloak(Method):
         column: str = option(help="The distortion whose features are masked, as jpeg-10.")
         percent: float = option(1.0, minimum=0, below=100, help="Of the features that become zero.")
 
-    def reads(self):
+    def reads(self) -> Reads:
         return Reads((CLEAN, self.options.column))
 
-    def defaults(self):
+    def defaults(self) -> Defaults:
         return Defaults(lr=0.0, batch=128, epochs=1, published=True)
 
-    def model(self, network):
+    def model(self, network: Network) -> nn.Module:
         import torch
 
         from train.networks.models import wrap
 
         made = wrap("masked", network)
-        made.register_buffer("score", torch.zeros_like(made.net.mask))
+        made.register_buffer("score", torch.zeros_like(made.net.get_buffer("mask")))
         return made
 
-    def parameter_groups(self, model):
+    def parameter_groups(self, model: Any) -> list[dict[str, Any]]:
         return []
 
-    def train_mode(self, model):
+    def train_mode(self, model: Any) -> None:
         # Module.train alone would wake dropout and batch norm; only the flag of the outermost module is wanted.
         model.eval()
         model.training = True
 
-    def losses(self, model, batch):
+    def losses(self, model: Any, batch: Batch) -> Losses:
         distorted = model.normalised(batch.images[self.options.column])
         logits, own = model.net.seen(distorted)
         if model.training:
@@ -57,7 +64,7 @@ class DeepCloak(Method):
         ce = self.cross_entropy(model, logits, batch.labels)
         return {"loss": ce, "ce": ce}, logits
 
-    def predictor(self, model):
+    def predictor(self, model: Any) -> Network:
         count = round(len(model.score) * self.options.percent / 100)
         model.net.mask.fill_(1)
         if model.score.any():  # before the first epoch nothing is known

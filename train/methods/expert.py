@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from train.methods.base import Context, Losses, Scalar
 from train.methods.paper import FIRST_EPOCH, KL_SUM, SHARED_QUIRKS, PaperMethod
 from train.methods.reads import Mixture, Reads
 from train.options import option
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from train.feed.data import Batch
 
 
 def alpha_option() -> Any:
@@ -38,11 +44,11 @@ class Expert(PaperMethod):
         alpha: float | None = alpha_option()
         teacher: Literal["auto", "live", "cached"] = teacher_option()
 
-    def __init__(self, options, context):
+    def __init__(self, options: Any, context: Context) -> None:
         super().__init__(options, context)
         self.alpha = self.numbers.alpha if options.alpha is None else options.alpha
 
-    def settings(self):
+    def settings(self) -> dict[str, Scalar]:
         return {"alpha": self.alpha}
 
     @property
@@ -50,10 +56,10 @@ class Expert(PaperMethod):
         """What the student sees."""
         return self.options.column
 
-    def reads(self):
+    def reads(self) -> Reads:
         return Reads((self.picture,), teacher=self.options.teacher)
 
-    def losses(self, model, batch):
+    def losses(self, model: nn.Module, batch: Batch) -> Losses:
         from train.methods.terms import divergence
 
         logits = model.answer(batch, str(self.picture))

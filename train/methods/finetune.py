@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from train.methods.base import Losses
 from train.methods.paper import FIRST_EPOCH, SHARED_QUIRKS, PaperMethod
 from train.methods.reads import Reads
 from train.options import option
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from train.feed.data import Batch
 
 
 class FineTuning(PaperMethod):
@@ -23,10 +30,10 @@ class FineTuning(PaperMethod):
         column: str = option(help="The distortion to train for, as jpeg-10.")
         new_head: bool = option(False, help="Start with a fresh last layer, for classes other than the weights'.")
 
-    def reads(self):
+    def reads(self) -> Reads:
         return Reads((self.options.column,))
 
-    def losses(self, model, batch):
+    def losses(self, model: nn.Module, batch: Batch) -> Losses:
         logits = model(batch.images[self.options.column])
         ce = self.cross_entropy(model, logits, batch.labels)
         return {"loss": ce, "ce": ce}, logits

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from train.methods.base import Defaults, Method
+from train.methods.base import Context, Defaults, Losses, Method
 from train.methods.reads import Mixture, Reads, listed
 from train.options import option
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from train.feed.data import Batch
+    from train.networks.network import Network
 
 
 class Master(Method):
@@ -30,7 +37,7 @@ class Master(Method):
             help="Columns of a branch joined by commas, branches by slashes, as clean/jpeg-10,jpeg-5."
         )
 
-    def __init__(self, options, context):
+    def __init__(self, options: Any, context: Context) -> None:
         super().__init__(options, context)
         self.bins = [listed(part) for part in options.bins.split("/")]
         names = [name for part in self.bins for name in part]
@@ -44,13 +51,13 @@ class Master(Method):
 
     new_head = True
 
-    def reads(self):
+    def reads(self) -> Reads:
         return Reads((self.mixture,))
 
-    def defaults(self):
+    def defaults(self) -> Defaults:
         return Defaults(lr=1e-4, batch=128, epochs=5)
 
-    def model(self, network):
+    def model(self, network: Network) -> nn.Module:
         from train.networks import models
 
         described = {k: v for k, v in network.description.items() if k not in ("classes", "package")}
@@ -60,13 +67,13 @@ class Master(Method):
         own.net.load_state_dict(kept, strict=False)
         return own
 
-    def targets(self, batch):
+    def targets(self, batch: Batch) -> Tensor:
         import torch
 
         drawn = batch.drawn[self.mixture.name]
         return torch.tensor(self.bin_of, device=drawn.device)[drawn]
 
-    def losses(self, model, batch):
+    def losses(self, model: nn.Module, batch: Batch) -> Losses:
         logits = model(batch.images[self.mixture.name])
         ce = self.cross_entropy(model, logits, self.targets(batch))
         return {"loss": ce, "ce": ce}, logits

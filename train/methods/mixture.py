@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from train.methods.base import Context, Losses
 from train.methods.paper import FIRST_EPOCH, SHARED_QUIRKS, PaperMethod
 from train.methods.reads import Mixture, Reads, listed
 from train.options import option
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from train.feed.data import Batch
 
 
 class MixtureTuning(PaperMethod):
@@ -27,14 +34,14 @@ class MixtureTuning(PaperMethod):
         columns: str = option(help="Distortions to draw from, comma-separated, as jpeg-10,jpeg-5.")
         new_head: bool = option(False, help="Start with a fresh last layer, for classes other than the weights'.")
 
-    def __init__(self, options, context):
+    def __init__(self, options: Any, context: Context) -> None:
         super().__init__(options, context)
         self.mixture = Mixture(listed(options.columns))
 
-    def reads(self):
+    def reads(self) -> Reads:
         return Reads((self.mixture,))
 
-    def losses(self, model, batch):
+    def losses(self, model: nn.Module, batch: Batch) -> Losses:
         logits = model(batch.images[self.mixture.name])
         ce = self.cross_entropy(model, logits, batch.labels)
         return {"loss": ce, "ce": ce}, logits

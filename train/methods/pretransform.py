@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from train.methods.base import Defaults, Method
+from train.methods.base import Defaults, Losses, Method
 from train.methods.reads import CLEAN, Reads
 from train.options import option
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from train.feed.data import Batch
+    from train.networks.network import Network
 
 
 class Pretransform(Method):
@@ -31,13 +37,13 @@ class Pretransform(Method):
         decoder_only: bool = option(False, help="After those, only the decoder learns.")
         width: int = option(64, minimum=1, maximum=512, help="Channels of the first stage.")
 
-    def reads(self):
+    def reads(self) -> Reads:
         return Reads((self.options.column,))
 
-    def defaults(self):
+    def defaults(self) -> Defaults:
         return Defaults(lr=1e-4, batch=32, epochs=3)
 
-    def model(self, network):
+    def model(self, network: Network) -> nn.Module:
         import torch
 
         from train.networks.models import wrap
@@ -46,14 +52,14 @@ class Pretransform(Method):
         made.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         return made
 
-    def parameter_groups(self, model):
+    def parameter_groups(self, model: Any) -> list[dict[str, Any]]:
         return [{"params": list(model.net.transform.parameters())}]
 
-    def train_mode(self, model):
+    def train_mode(self, model: Any) -> None:
         model.train()
         model.net.base.eval()
 
-    def losses(self, model, batch):
+    def losses(self, model: Any, batch: Batch) -> Losses:
         import torch.nn.functional as F
 
         chosen, images = self.options, batch.images[self.options.column]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from train.methods.base import Context, Scalar
 from train.methods.expert import Expert, alpha_option, teacher_option
 from train.methods.reads import Mixture, listed
 from train.options import option
+
+if TYPE_CHECKING:
+    pass
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Progressive(Expert):
         alpha: float | None = alpha_option()
         teacher: Literal["auto", "live", "cached"] = teacher_option()
 
-    def __init__(self, options, context):
+    def __init__(self, options: Any, context: Context) -> None:
         self.mixture = Rising(listed(options.columns), every=options.every)
         super().__init__(options, context)
 
@@ -48,7 +52,7 @@ class Progressive(Expert):
     def trained_on(self):
         return self.mixture.columns[-1]
 
-    def settings(self):
+    def settings(self) -> dict[str, Scalar]:
         return {**super().settings(), "columns": self.options.columns, "every": self.options.every}
 
     @property

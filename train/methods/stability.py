@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+from train.methods.base import Context, Defaults, Losses, Scalar
 from train.methods.paper import EPOCHS, KL_SUM, SHARED_QUIRKS, PaperMethod
 from train.methods.reads import CLEAN, Reads
 from train.options import option
-from train.recipes.schedules import PATIENCE
+from train.recipes.schedules import PATIENCE, Plateau
+
+if TYPE_CHECKING:
+    from train.feed.data import Batch
 
 
 class Stability(PaperMethod):
@@ -42,30 +47,30 @@ class Stability(PaperMethod):
             None, minimum=0, help="Of the noise, a fraction of the range. Default: the protocol's."
         )
 
-    def __init__(self, options, context):
+    def __init__(self, options: Any, context: Context) -> None:
         super().__init__(options, context)
         self.alpha = self.numbers.alpha if options.alpha is None else options.alpha
         self.sigma = self.numbers.sigma if options.sigma is None else options.sigma
 
-    def settings(self):
+    def settings(self) -> dict[str, Scalar]:
         return {"alpha": self.alpha, "sigma": self.sigma}
 
-    def reads(self):
+    def reads(self) -> Reads:
         return Reads((self.options.column,))
 
-    def defaults(self):
+    def defaults(self) -> Defaults:
         found = super().defaults()
         return replace(found, epochs=EPOCHS - 1) if "epochs" in self.context.quirks else found
 
-    def plateau(self, lr):
+    def plateau(self, lr: float) -> Plateau:
         found = super().plateau(lr)
         found.patience = PATIENCE + ("patience" in self.context.quirks)
         return found
 
-    def parameter_groups(self, model):
+    def parameter_groups(self, model: Any) -> list[dict[str, Any]]:
         return [{"params": [p for _, layer in model.last(1) for p in layer.parameters()]}]
 
-    def train_mode(self, model):
+    def train_mode(self, model: Any) -> None:
         from train.networks.network import batch_norms
 
         model.train()
@@ -73,7 +78,7 @@ class Stability(PaperMethod):
             for norm in batch_norms(model):
                 norm.eval()
 
-    def losses(self, model, batch):
+    def losses(self, model: Any, batch: Batch) -> Losses:
         import torch
 
         from train.methods.terms import add_noise, divergence

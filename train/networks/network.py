@@ -136,6 +136,6 @@ class Network(nn.Module):
         return [parameter for parameter, _ in module.named_parameters(name)]
 
 
-def batch_norms(module: nn.Module) -> list[nn.Module]:
+def batch_norms(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
     """All batch-norm layers."""
     return [found for found in module.modules() if isinstance(found, nn.modules.batchnorm._BatchNorm)]
