@@ -17,7 +17,8 @@ from distort.sources import list_pictures
 def crops_of(folder: str, count: int) -> list[np.ndarray]:
     """Read-only 224x224 crops of a random sample of the pictures in a folder."""
     listing = list_pictures(folder)
-    sample = random.Random(0).sample(listing.pictures, min(count, len(listing.pictures)))
+    total = len(listing.pictures)
+    sample = [listing.pictures[i] for i in random.Random(0).sample(range(total), min(count, total))]
     crop = crops.parse("paper")
     images = (pictures.load(Path(listing.root, picture.source).read_bytes()) for picture in sample)
     return [crop.apply(image, 0, "")[0][1] for image in images]

@@ -30,7 +30,8 @@ from PIL import Image
 
 from distort import columns, crops, job, planning, sources
 from distort.distortion import parse_list
-from distort.shard import Job, run_shard
+from distort.shard import Job, ShardMaker
+from distort.units import WholeShard
 from shards.console import table
 from shards.storage import Storage
 
@@ -99,10 +100,10 @@ class Counting(MemoryFileSystem):
     inside = 0
 
 
-def _counted(name: str, kind: str, requests: int = 1):
+def _counted(name: str, kind: str, requests: int = 1) -> None:
     original = getattr(MemoryFileSystem, name)
 
-    def method(self, *arguments, **options):
+    def method(self: MemoryFileSystem, *arguments: object, **options: object) -> object:
         if not Counting.inside:
             Counting.asked[kind] += requests
         Counting.inside += 1
@@ -158,10 +159,10 @@ def _requests_of_a_shard(distortions: str, pictures: int) -> int:
     dataset = job.create(f"{root}/d", plan, manifest)
     wanted = parse_list(distortions)
     columns.declare(dataset, wanted)
-    task = Job(f"{root}/d", tuple(d.spec for d in wanted), f"{root}/src")
-    run_shard(task, 0, lambda done, bad: None)  # the start of a worker
+    maker = ShardMaker(Job(f"{root}/d", tuple(d.spec for d in wanted), f"{root}/src"))
+    maker(WholeShard(0), lambda done, bad: None)  # the start of a worker
     Counting.asked.clear()
-    run_shard(task, 1, lambda done, bad: None)
+    maker(WholeShard(1), lambda done, bad: None)
     return Counting.asked.total()
 
 

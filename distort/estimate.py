@@ -61,7 +61,8 @@ class Measurement:
     specs: tuple[str, ...]
     budget: float
 
-    def __call__(self, unit: Rows, report: Report) -> Estimate | None:
+    def __call__(self, unit: Unit, report: Report) -> Estimate | None:
+        assert isinstance(unit, Rows)
         return _measure(self.root, self.plan, unit.rows, [parse(spec) for spec in self.specs], self.budget)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 #: Pictures with more pixels are refused: a worker would need gigabytes for them.
-MAX_PIXELS = Image.MAX_IMAGE_PIXELS
+MAX_PIXELS: int = Image.MAX_IMAGE_PIXELS or 2**30 // 12
 
 Image.init()
 #: What Pillow reads by itself. Never EPS, for which it starts another program on the data, and none of the

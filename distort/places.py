@@ -87,7 +87,7 @@ class Disk:
                 file.seek(offset)
             elif os.fstat(file.fileno()).st_size > MAX_BYTES:
                 raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), name)
-            return file.read(size)
+            return file.read(-1 if size is None else size)
 
 
 def _scan(path: bytes) -> tuple[list[str], list[str]]:
@@ -166,7 +166,7 @@ class Remote:
             yield file
 
     def read(self, name: str, offset: int | None = None, size: int | None = None) -> bytes:
-        end = None if offset is None else offset + size
+        end = None if offset is None or size is None else offset + size
         with plain_errors(self.root):
             return self.fs.cat_file(f"{self.prefix}/{name}", start=offset, end=end)
 

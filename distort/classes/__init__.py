@@ -78,7 +78,7 @@ def _nearest(name: str, classes: tuple[str, ...]) -> str:
     called = {}
     if not SYNSET.match(name):
         lines = BUILT_IN["imagenet"].read_text(encoding="utf-8").splitlines()
-        pairs = (SYNSET.match(line).groups() for line in lines)
+        pairs = (line.split(" ", 1) for line in lines)
         called = {
             title.lower(): synset for synset, names in pairs for title in names.split(", ") if synset in classes
         }

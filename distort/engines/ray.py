@@ -6,6 +6,7 @@ promises gets no more shards.
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
 import secrets
@@ -95,6 +96,12 @@ class _Stop(BaseException):
     """Passes every ``except Exception`` of the work."""
 
 
+@functools.lru_cache(maxsize=1)
+def _function(pickled: bytes, run: str) -> Function:
+    """What a run calls, kept by its processes: it opens the dataset once, not for every shard."""
+    return pickle.loads(pickled)
+
+
 def _task(function: bytes, unit: Unit, stop: str) -> Outcome:
     """Runs on the cluster. Gives up when ``stop`` is in the key-value store of the cluster."""
     import ray
@@ -112,7 +119,7 @@ def _task(function: bytes, unit: Unit, stop: str) -> Outcome:
 
     try:
         report(0, 0)
-        outcome = attempt(pickle.loads(function), unit, report)
+        outcome = attempt(_function(function, stop), unit, report)
     except _Stop:
         return Raised("stopped")
     node = ray.get_runtime_context().get_node_id()

@@ -72,8 +72,9 @@ def check_names(source: str, split: str | None, sources: pa.ChunkedArray, offset
     if not pc.any(outside).as_py():
         return
     root, name = _locate(source, split)
-    is_list = name and not name.endswith(".tar")
-    listed = set(read_list(root, name).table["source"].to_pylist()) if is_list else set()
+    listed: set[str] = set()
+    if name and not name.endswith(".tar"):
+        listed.update(read_list(root, name).table["source"].to_pylist())
     strange = next((name for name in files.filter(outside).to_pylist() if name not in listed), None)
     if strange is not None:
         raise SourceError(

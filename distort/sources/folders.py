@@ -40,7 +40,7 @@ def _listing(root: Disk | Remote) -> Listing:
             f"{root.root} is a root with the splits {', '.join(folders)}: "
             "choose one with --split, as in --split val"
         )
-    if flat and next(_walk(root, folders), None):
+    if flat and any(True for _ in _walk(root, folders)):
         raise SourceError(
             f"{root.root} has pictures both beside and inside its folders ({flat[0]}, {folders[0]}/): "
             "give a flat folder, one folder per class, or a list"
@@ -56,7 +56,7 @@ def _listing(root: Disk | Remote) -> Listing:
         )
     used = set(pc.unique(pictures.table["label"]).to_pylist())
     empty = [name for name in folders if name not in used]
-    notes = (f"left out, no pictures in them: {_some(empty)}",) if empty else ()
+    notes: tuple[str, ...] = (f"left out, no pictures in them: {_some(empty)}",) if empty else ()
     if all(map(str.isdecimal, used)) and sorted(used) != sorted(used, key=int):
         notes += (
             "the classes are numbers in the order of text, 10 before 2, as in torchvision; --classes changes it",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ class Picture(NamedTuple):
     size: int | None = None
 
 
-class Pictures(Sequence[Picture]):
+class Pictures:
     """Millions of pictures in columns: some 60 bytes each besides the name.
 
     ``table`` has the columns ``source``, ``label``, ``offset`` and ``size`` of ``Picture``.

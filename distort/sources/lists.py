@@ -52,7 +52,7 @@ def _pictures(root: Disk | Remote, name: str) -> Iterator[Picture]:
         width = width or len(fields)
         if len(fields) != width:
             raise SourceError(f"{path}, line {number}: either every line has a label or none")
-        yield Picture(*fields)
+        yield Picture(fields[0], fields[1] if width == 2 else None)
 
 
 def rows(root: Disk | Remote, name: str) -> Iterator[tuple[int, list[str]]]:

@@ -59,7 +59,8 @@ def _members(root: Disk | Remote, name: str) -> list[Picture]:
 def _label(tar: tarfile.TarFile, member: tarfile.TarInfo) -> int:
     if member.size > LABEL_BYTES:
         raise ValueError(f"{member.name} has {member.size} bytes, a label is a number")
-    text = tar.extractfile(member).read()
+    file = tar.extractfile(member)
+    text = file.read() if file else b""
     try:
         return int(text)
     except ValueError:

@@ -1,12 +1,16 @@
 """What a run asks of an object store, and the simulation behind docs/scaling.md."""
 
 import importlib.util
+import pickle
 import subprocess
 import sys
 from argparse import Namespace
 from pathlib import Path
 
 import pytest
+
+from distort.engines.ray import _function
+from distort.shard import Job, ShardMaker
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "scaling.py"
 
@@ -50,3 +54,9 @@ def test_a_run_asks_no_more_of_an_object_store_than_the_documentation_says():
         "**one for each picture, 9 for each shard, and 3 for each"
         in (SCRIPT.parents[1] / "docs" / "scaling.md").read_text()
     )
+
+
+def test_a_process_of_a_ray_cluster_opens_the_dataset_once_per_run():
+    pickled = pickle.dumps(ShardMaker(Job("d", ("jpeg-10",))))
+    assert _function(pickled, "a run") is _function(pickled, "a run")
+    assert _function(pickled, "a run") is not _function(pickled, "another run")

@@ -22,6 +22,7 @@ import distort
 import shards.cli
 from distort import crops, job
 from distort.pictures import BadPicture, load
+from distort.places import Disk
 from distort.planning import make_plan
 from distort.sources import SourceError, list_pictures, read
 from shards.dataset import Dataset
@@ -284,6 +285,20 @@ def test_a_label_that_is_no_number_is_named(tmp_path, cat):
     make_tar(tmp_path / "b.tar", [("a.jpg", cat), ("a.cls", b"1" * 5000)])
     with pytest.raises(SourceError, match=r"a.cls has 5000 bytes"):
         list_pictures(str(tmp_path / "b.tar"))
+
+
+def test_a_file_that_is_back_at_the_second_look_was_never_gone(tmp_path, monkeypatch):
+    (tmp_path / "cat.jpg").write_bytes(b"cat")
+    (tmp_path / "dog.jpg").write_bytes(b"dog")
+    os.rename(tmp_path / "cat.jpg", tmp_path / "away")
+    alive = Disk.alive
+
+    def back(self):
+        os.rename(tmp_path / "away", tmp_path / "cat.jpg")
+        return alive(self)
+
+    monkeypatch.setattr(Disk, "alive", back)  # asked between the first look and the second
+    assert read(str(tmp_path), "cat.jpg") == b"cat"
 
 
 def test_a_tar_cut_short_after_planning_makes_bad_pictures(tmp_path, cat):
