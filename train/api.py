@@ -22,7 +22,7 @@ from train.engine.evaluate import Candidate
 from train.engine.run import RunFolder
 from train.networks.models import ModelError
 from train.networks.precision import RESULTS
-from train.routing.assemble import assemble
+from train.routing.assemble import adapting, assemble
 from train.settings import Settings
 
 Folder = str | PathLike[str]
@@ -81,13 +81,15 @@ def evaluate(
     columns: Sequence[str] | None = None, out: Folder | None = None, batch: int = 64,
     present_classes: bool = False, workers: int = 2, cache: Folder | None = None, device: str = "auto",
     router: Sequence[str] = (), master: Folder | None = None, otherwise: str = "nearest",
+    tent: bool = False,
 ) -> results.Results | None:  # fmt: skip
     """Accuracy of checkpoints and, with ``arch`` and ``weights``, of a network as it comes, on columns of ``val``.
 
     All networks and columns (None: all of them) are measured in one pass. ``out`` is the ``.json`` file to write.
     ``arch`` alone names the network of checkpoints that must be named. With ``present_classes`` only classes that
     occur in ``val`` count as answers. ``router`` names the decisions of ``train.routing.assemble`` by which the
-    checkpoints answer together. Under torchrun every rank calls it, and all but the first get None.
+    checkpoints answer together; ``tent`` adds twins that adapt while they are tested. Under torchrun every rank
+    calls it, and all but the first get None.
 
     Raises ValueError with what to do: DatasetError, ModelError, ResultsError.
     """
@@ -102,8 +104,8 @@ def evaluate(
             raise ValueError(f"{val} has no labels: nothing to count as right")
         candidates = [Candidate.pretrained(arch, str(weights), data)] if arch and weights else []
         candidates += [Candidate.of_file(str(file), data, arch) for file in checkpoints]
-        if router:
-            candidates += assemble(router, candidates, None if master is None else str(master), otherwise)
+        teams = assemble(router, candidates, master and str(master), otherwise) if router else []
+        candidates += [*(adapting(candidates, batch) if tent else []), *teams]
         names = list(data.columns) if columns is None else list(columns)
         local = None if cache is None else str(cache)
         return _measure(data, names, candidates, target, here, workers, local, batch, present_classes)

@@ -151,6 +151,8 @@ def main():
 @click.option("--otherwise", type=click.Choice(["nearest", "base", "error"]), default="nearest", show_default=True,
               help="What --router headers does where no checkpoint was trained for: the nearest quality of the "
               "codec, the network of --weights, or stop.")  # fmt: skip
+@click.option("--tent", is_flag=True, help="For every network a twin that adapts its batch norm to each column "
+              "while it is tested, without labels (TENT).")  # fmt: skip
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="The .json file to write.")
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Samples per rank and pass.")
 @click.option(

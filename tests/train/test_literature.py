@@ -93,3 +93,15 @@ def test_one_network_for_all_columns(train, evaluate, form):
 def test_progressive_distortion(train, evaluate):
     file = train("progressive", "--columns", "clean,j2k-75,jpeg-10", "--epochs", 2)
     assert evaluate("--checkpoint", file)["progressive"]["model"]["trained_on"] == "jpeg-10"
+
+
+def test_tent_stands_beside_the_network_that_it_adapts(evaluate, weights):
+    found = evaluate("--arch", "shufflenet_v2_x0_5", "--weights", weights, "--tent", "--batch", 13)
+    assert set(found) == {"pretrained", "tent"}
+    assert found["tent"]["model"]["title"] == "TENT"
+    assert found["tent"]["model"]["settings"]["tent_batch"] == 13
+    assert found["tent"]["columns"]["jpeg-10"]["loss"] != found["pretrained"]["columns"]["jpeg-10"]["loss"]
+
+
+def test_augmix_trains(train, evaluate):
+    assert evaluate("--checkpoint", train("augmix"))["augmix"]["model"]["counts_everywhere"]

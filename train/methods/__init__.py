@@ -22,6 +22,7 @@ METHODS = Registry(
         "deepcloak": "train.methods.deepcloak:DeepCloak",
         "conditioned": "train.methods.conditioned:Conditioned",
         "progressive": "train.methods.progressive:Progressive",
+        "augmix": "train.methods.augmix:AugMix",
         "pretransform": "train.methods.pretransform:Pretransform",
         "master": "train.methods.master:Master",
         "batchnorm": "train.methods.batchnorm:BatchNorm",

@@ -9,6 +9,7 @@ from torch import nn
 from train.engine.evaluate import Candidate
 from train.methods.reads import CLEAN, listed
 from train.networks.models import load_checkpoint
+from train.networks.tent import LR, Tent
 from train.networks.weights import weights_sha256
 from train.routing.committee import DECISIONS, MASTERED, Committee
 from train.routing.router import Router
@@ -109,3 +110,19 @@ def _candidate(title: str, decision: str, network: nn.Module, team: list[Candida
         "settings": settings, "weights_sha256": weights_sha256(network.net),
     }  # fmt: skip
     return Candidate(network, model)
+
+
+def adapting(candidates: Sequence[Candidate], batch: int) -> list[Candidate]:
+    """A twin of every candidate that adapts while it is tested. Raises ModelError when one has no batch norm."""
+    found = []
+    for candidate in candidates:
+        own = candidate.model
+        plain = own["method"] == "pretrained"
+        model = {
+            **own,
+            "method": "tent" if plain else f"{own['method']}-tent",
+            "title": "TENT" if plain else f"{own['title']} + TENT",
+            "settings": {**own["settings"], "tent_lr": LR, "tent_batch": batch},
+        }
+        found.append(Candidate(Tent(candidate.network), model))
+    return found
