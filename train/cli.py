@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
@@ -16,11 +17,13 @@ from train.options import click_options
 from train.recipes import Recipe
 from train.settings import ARCH_HELP, Settings
 
+C = TypeVar("C", bound=Callable[..., Any])
 
-def together(*options):
+
+def together(*options: Callable[[C], C]) -> Callable[[C], C]:
     """Several options as one decorator, listed in this order."""
 
-    def decorate(command):
+    def decorate(command: C) -> C:
         for option in reversed(options):
             command = option(command)
         return command
@@ -104,7 +107,9 @@ class Commands(Group):
         fixed = super().get_command(ctx, name)
         return fixed or (MethodCommand(name, METHODS.load(name)) if name in METHODS else None)
 
-    def resolve_command(self, ctx: click.Context, args: list[str]):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """Raises click.UsageError with the nearest name when there is no such command."""
         name, names = args[0], self.list_commands(ctx)
         if name not in names and not name.startswith("-"):
@@ -128,7 +133,7 @@ class Commands(Group):
 
 @click.group(cls=Commands)
 @click.version_option(package_name="codecproof")
-def main():
+def main() -> None:
     """Train and evaluate experts on datasets of tar shards.
 
     On N GPUs: torchrun --nproc-per-node N --no-python train …
@@ -161,7 +166,9 @@ def main():
     help="Answers are the classes that occur in VAL, not all that the network knows: for a subset of ImageNet.",
 )
 @READING
-def evaluate_command(val, checkpoint, arch, weights, columns, **options):
+def evaluate_command(
+    val: str, checkpoint: tuple[str, ...], arch: str | None, weights: str | None, columns: str, **options: Any
+) -> None:
     """Top-1, top-5 and loss on columns of VAL, in one pass over it for all columns and checkpoints."""
     if not (checkpoint or (arch and weights)) or (weights and not arch):
         raise click.UsageError("give --checkpoint FILE, or --arch NAME with --weights, or both")
@@ -179,7 +186,7 @@ def evaluate_command(val, checkpoint, arch, weights, columns, **options):
 @click.option("--weights", required=True, help="imagenet (converged) or a file.")
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True)
 @READING
-def teach_command(dataset, **options):
+def teach_command(dataset: str, **options: Any) -> None:
     """Cache a teacher's log-probabilities of DATASET's clean crops; 'train expert' then reads no clean crop."""
     from train.api import teach
 

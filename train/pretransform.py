@@ -8,6 +8,7 @@ import json
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,20 +27,20 @@ class Pre(Filter):
     colour = ("#a0522d", "#d99a76")
     marker = "*"
 
-    def __init__(self, value=None, options=(), file=None):
+    def __init__(self, value: float | None = None, options: tuple[str, ...] = (), file: str | None = None):
         super().__init__(value, options, file)
         if find_spec("torch") is None:
             raise ValueError("pre needs PyTorch: pip install 'codecproof[train]'")
-        if _kind(file) != "pretransform":
+        if file is None or _kind(file) != "pretransform":
             raise ValueError(f"{file} holds no transform: 'train pretransform' makes one")
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         return {"sha256": _sha256(self.path)}
 
-    def versions(self):
+    def versions(self) -> dict[str, str]:
         return {"torch": version("torch")}
 
-    def apply(self, rgb, rng):
+    def apply(self, rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         import torch
 
         picture = torch.from_numpy(np.ascontiguousarray(rgb)[None].copy())
@@ -62,7 +63,7 @@ def _sha256(file: str) -> str:
 
 
 @functools.cache
-def _network(file: str):
+def _network(file: str) -> Any:
     import torch
 
     from train.networks.models import load_checkpoint

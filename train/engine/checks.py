@@ -88,7 +88,9 @@ def require_enough(name: str, pool: slices.Slice, world: World) -> None:
         raise ValueError(f"{name} has {slices.size(pool)} samples for {world.size} ranks: start fewer ranks")
 
 
-def require_sizes(settings: Settings, world: World, batch: int, training, selection) -> None:
+def require_sizes(
+    settings: Settings, world: World, batch: int, training: slices.Slice, selection: slices.Slice
+) -> None:
     """Raises ValueError unless every rank and worker gets its share of every step."""
     split = world.size * settings.accumulate
     if batch % split:

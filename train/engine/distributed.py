@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -48,7 +49,7 @@ class World:
         """``item`` of every rank, on rank 0; an empty list elsewhere."""
         if self.size == 1:
             return [item]
-        items = [None] * self.size if self.first else None
+        items: list[Any] | None = [None] * self.size if self.first else None
         dist.gather_object(item, items)
         return items or []
 

@@ -107,8 +107,8 @@ def evaluate(
     results, samples = [], []
     for k, candidate in enumerate(candidates):
         top1, top5 = answers.rank[k] < 1, answers.rank[k] < TOP
-        parts = zip(columns, answers.loss[k], top1, top5, strict=True)
-        by_column = {name: column_result(*part) for name, *part in parts}
+        scored = zip(columns, answers.loss[k], top1, top5, strict=True)
+        by_column = {name: column_result(*score) for name, *score in scored}
         results.append({"model": candidate.model, "columns": by_column})
         if candidate.foreign:
             best = max(score["top1"] for score in by_column.values())
@@ -136,7 +136,10 @@ def _absent(dataset: Dataset, column: str) -> list[int]:
 
 
 @torch.no_grad()
-def _answers(stream, candidates, columns, world: World, workers: int, total: int, absent) -> list[tuple]:
+def _answers(
+    stream: Stream, candidates: Sequence[Candidate], columns: Sequence[str], world: World, workers: int,
+    total: int, absent: list[int],
+) -> list[tuple]:  # fmt: skip
     """Per batch of this rank: keys, labels, places, losses, ranks, predicted classes and their probabilities."""
     nets = [candidate.network.to(world.device).eval() for candidate in candidates]
     found = []
@@ -197,7 +200,7 @@ def show(measured: Results) -> None:
             name,
             f"{column.n:,}",
             f"{column.top1:.2%}",
-            "{:.2%} – {:.2%}".format(*column.top1_interval),
+            "{:.2%} – {:.2%}".format(*(column.top1_interval or ())),
             f"{column.top5:.2%}",
             f"{column.loss:.4f}",
         ]

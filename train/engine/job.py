@@ -101,6 +101,9 @@ def prepare(settings: Settings, world: World) -> Job:
         notes.append("--holdout has no effect with --select-on validation: nothing is kept away from training")
     if settings.cache and train.storage.local and val.storage.local:
         notes.append("--cache has no effect: both datasets are on local disks")
+    assert recipe.batch is not None  # ``_recipe`` chose all values
+    assert recipe.epochs is not None
+    assert recipe.lr is not None
     pools = _pools(settings, found, found_val)
     checks.require_sizes(settings, world, recipe.batch, *pools)
     notes += _reading_notes(settings, found, slices.size(pools[1]), train)
@@ -133,7 +136,7 @@ def prepare(settings: Settings, world: World) -> Job:
     return Job(
         settings, method, recipe, recipe.batch, recipe.epochs,
         recipe.make_schedule(recipe.lr, recipe.epochs, method.plateau(recipe.lr)), found.classes, loaded.network,
-        teacher, *parts, said, identity, _foreign(settings, method, loaded), notes,
+        teacher, parts[0], parts[1], said, identity, _foreign(settings, method, loaded), notes,
     )  # fmt: skip
 
 
@@ -200,7 +203,9 @@ def _recipe(settings: Settings, method: Method) -> tuple[Recipe, list[str]]:
     return replace(given, **chosen), notes
 
 
-def _said(settings: Settings, method: Method, recipe: Recipe, world: World, train: Survey, loaded) -> dict:
+def _said(
+    settings: Settings, method: Method, recipe: Recipe, world: World, train: Survey, loaded: models.Loaded
+) -> dict:
     """Everything that distinguishes this run's result from another one's, but for the seed. Plain values."""
     return {
         **method.settings(),
@@ -214,7 +219,7 @@ def _said(settings: Settings, method: Method, recipe: Recipe, world: World, trai
         "select_on": settings.select_on,
         "holdout": settings.holdout if settings.select_on == "holdout" else None,
         **{name: getattr(settings, name) for name in ("flip", "amp", "ema")},
-        "samples_per_pass": recipe.batch // (world.size * settings.accumulate),  # what batch norm sees
+        "samples_per_pass": (recipe.batch or 0) // (world.size * settings.accumulate),  # what batch norm sees
     }
 
 

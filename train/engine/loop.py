@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -18,7 +20,7 @@ from train.engine.run import RunFolder
 from train.engine.signals import Stopped, noted
 from train.engine.step import Stepper, seed_step
 from train.feed import slices
-from train.feed.data import Stream
+from train.feed.data import Batch, Stream
 from train.feed.workers import batches
 from train.recipes.schedules import Schedule
 
@@ -48,7 +50,7 @@ class Training:
         self.job, self.folder, self.world = job, folder, world
         chosen = job.settings
         self.stepper = Stepper(
-            job.network, job.method, world, lr=job.recipe.lr, recipe=job.recipe, teacher=job.teacher,
+            job.network, job.method, world, lr=job.schedule.lr, recipe=job.recipe, teacher=job.teacher,
             accumulate=chosen.accumulate, amp=chosen.amp, compile=chosen.compile, ema=chosen.ema, flip=chosen.flip,
         )  # fmt: skip
         self.micro_batch = job.batch // (world.size * chosen.accumulate)
@@ -121,11 +123,11 @@ class Training:
         means = {f"train_{name}": value / count for name, value in zip(state.sums, totals, strict=True)}
         return means | {"images_per_s": round(bar.rate(), 1), "waiting": round(bar.share(), 3)}
 
-    def _trace(self):
+    def _trace(self) -> AbstractContextManager[Any]:
         wanted, self.traced = self.job.settings.profile and self.world.first and not self.traced, True
         return profiler(self.folder.path) if wanted else nullcontext()
 
-    def _batches(self, stream: Stream):
+    def _batches(self, stream: Stream) -> AbstractContextManager[Iterator[Batch]]:
         pin = self.world.device.type == "cuda"
         return batches(stream, self.job.settings.workers, pin=pin)
 
@@ -196,7 +198,7 @@ class Training:
         """Mean losses and top-1 of the result on the selection slice, every sample once over all ranks."""
         part, judged = self.job.selection, self.stepper.judged.eval()
         planned = slices.evaluation(part.pool, rank=self.world.rank, ranks=self.world.size, batch=self.micro_batch)
-        total, names = None, ["loss"]
+        total, names = torch.zeros(0), ["loss"]
         stream = Stream(part.source, planned, self.job.settings.seed)
         with self._batches(stream) as feed:
             for number, batch in enumerate(feed):
@@ -209,7 +211,7 @@ class Training:
                 # Terms are means over their batch: weighted by its size, their sum is exact for any batches.
                 row = torch.stack([*(value.double() * count for value in losses.values()), correct.double()])
                 row = torch.cat([row, row.new_tensor([count])])
-                total = row if total is None else total + row
+                total = row if not number else total + row
         *sums, right, counted = self.world.sum(total.tolist())
         if counted != part.samples:
             raise TrainingError(f"selection counted {counted:.0f} samples, there are {part.samples}")

@@ -10,7 +10,7 @@ from torch.profiler import ProfilerActivity, profile, schedule
 TRACE = "trace.json"
 
 
-def profiler(folder: Path):
+def profiler(folder: Path) -> profile:
     """Skips two steps, warms up for one and records three, once, into ``trace.json``."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
     return profile(

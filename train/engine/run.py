@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -37,7 +38,8 @@ class RunFolder:
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
         self.last = self.path / LAST
-        self._board = self._wandb = None
+        self._board: Any = None
+        self._wandb: Any = None
         self._seen = self._stamp()
 
     def look(self, resume: bool, wandb: bool = False) -> bool:

@@ -21,7 +21,7 @@ class Stopped(Exception):
     def __init__(self, signum: int, where: str):
         name = signal.Signals(signum).name
         super().__init__(f"stopped by {name} {where}; the same command with --resume goes on")
-        self.exit_status = EXIT[signum]
+        self.exit_status = EXIT[signal.Signals(signum)]
 
 
 class Note:
@@ -33,7 +33,7 @@ def noted() -> Iterator[Note]:
     """SIGTERM and SIGUSR1 only leave a note in this block; the loop acts on it."""
     note = Note()
 
-    def take(signum, frame):
+    def take(signum: int, frame: object) -> None:
         note.signum = note.signum or signum
 
     before = {number: signal.signal(number, take) for number in EXIT}

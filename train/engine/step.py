@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -104,7 +105,7 @@ class Stepper:
         """The network to be judged and kept: that of the average where there is one."""
         return self.method.predictor(self.judged.model)
 
-    def autocast(self):
+    def autocast(self) -> AbstractContextManager[Any]:
         """Context in which the forward pass runs."""
         device = self.world.device.type
         return torch.autocast(device, self.dtype) if self.dtype else nullcontext()
@@ -121,7 +122,8 @@ class Stepper:
             batch = next(feed).to(self.world.device)
             keys += batch.keys
             last = i == self.accumulate - 1
-            with nullcontext() if last or self.module is self.forward else self.module.no_sync():
+            single = last or not isinstance(self.module, DistributedDataParallel)
+            with nullcontext() if single else self.module.no_sync():  # type: ignore[operator]
                 with self.autocast(), torch.set_grad_enabled(bool(self.trained)):
                     losses, _ = self.module(flipped(batch) if self.flip else batch)
                 if self.trained:
@@ -135,6 +137,7 @@ class Stepper:
         return total, keys
 
     def _update(self) -> None:
+        assert self.optimiser is not None  # there is something to train
         if self.recipe.clip is not None:
             self.scaler.unscale_(self.optimiser)
             nn.utils.clip_grad_norm_(self.trained, self.recipe.clip)

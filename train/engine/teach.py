@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,12 +29,19 @@ class Shard:
     scores: np.ndarray  #: float16 (samples, classes)
     left: int = field(init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.left = len(self.scores)
 
 
 def teach(
-    dataset: Dataset, arch: str, weights: str, world: World, *, batch: int = 64, workers: int = 2, cache=None
+    dataset: Dataset,
+    arch: str,
+    weights: str,
+    world: World,
+    *,
+    batch: int = 64,
+    workers: int = 2,
+    cache: str | None = None,
 ) -> tuple[str, int]:
     """Cache a teacher beside the dataset; returns its name and how many shards were computed now.
 
@@ -70,7 +78,10 @@ def _present(dataset: Dataset, name: str, shard: int, clean: ColumnReader, recor
     return entry if (entry["clean_sha256"], entry["samples"], entry["keys_sha256"]) == current else None
 
 
-def _compute(dataset, name, teacher, source, found: Survey, todo: list[int], batch, workers, world: World):
+def _compute(
+    dataset: Dataset, name: str, teacher: Teacher, source: Source, found: Survey, todo: list[int], batch: int,
+    workers: int, world: World,
+) -> Iterator[int]:  # fmt: skip
     """Score the shards of ``todo``, publish each when it is complete, and yield its number."""
     pool = [slices.Run(shard, 0, found.counts[shard]) for shard in todo]
     stream = Stream(source, slices.evaluation(pool, rank=0, ranks=1, batch=batch))

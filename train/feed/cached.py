@@ -59,6 +59,7 @@ def compare_with_live(dataset: Dataset, name: str, record: dict, teacher: Teache
     reader = Reader(Source(dataset.storage.url, (CLEAN,), name))
     runs = slices.between(counts, start, min(start + SAMPLES, total))
     batch = reader.batch([sample for shard, lo, hi in runs for sample in reader.samples(shard, range(lo, hi))])
+    assert batch.teacher is not None  # the source names one
     live = teacher.log_probs(batch.images[CLEAN]).float().cpu()
     off = float(divergence(live.log_softmax(1), batch.teacher.float().log_softmax(1)))
     if not abs(off) < LIMIT:

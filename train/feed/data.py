@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import mmap
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -31,6 +31,9 @@ UNDER_WAY = 8  #: reads of a remote dataset at the same time, in each worker: th
 #: A batch begins at an address of 32 n + 16. Whatever divides by 32 libjpeg-turbo writes past the caches, and then
 #: decoding a 224x224 picture of JPEG-10 takes 1.3 times as long (benchmarks/loader.py measures it).
 ALIGNMENT, OFFSET = 32, 16
+
+
+Room = Mapping[str, np.ndarray]  #: picture -> uint8 (batch, height, width, 3), to decode into
 
 
 class Batch(NamedTuple):
@@ -157,22 +160,22 @@ class Reader:
         bitstreams = [
             picture.bitstreams(shard, rows, index) for picture, index in zip(self.pictures, drawn, strict=True)
         ]
-        scores = [None] * len(rows)
+        scores: Sequence[np.ndarray | None] = [None] * len(rows)
         if self.teacher:
             scores = self.teacher.read(shard, lo, lo + count)[np.asarray(rows) - lo]
         places = [shard << ROW_BITS | row for row in rows]
         parts = zip(zip(*bitstreams, strict=True), zip(*drawn, strict=True), scores, strict=True)
         return [
-            Sample(place, key, label, *part)
-            for place, key, label, part in zip(places, keys, labels, parts, strict=True)
+            Sample(place, key, label, list(data), list(choice), score)
+            for place, key, label, (data, choice, score) in zip(places, keys, labels, parts, strict=True)
         ]
 
-    def memory(self, place: int, batch: int, shared: bool = False) -> dict[str, np.ndarray]:
+    def memory(self, place: int, batch: int, shared: bool = False) -> Room:
         """Room for the pictures of a batch, all as large as those of the sample at ``place``.
 
         ``shared``: with processes that are forked later. No file system can be too full for it.
         """
-        shard, row = map(int, split_place(place))
+        shard, row = map(int, split_place(np.asarray(place)))
         room = {}
         for picture in self.pictures:
             table = picture.columns[0].rows(shard).table
@@ -196,7 +199,7 @@ class Reader:
             torch.tensor([sample.label for sample in samples]),
             [sample.key for sample in samples],
             torch.from_numpy(np.stack(split_place(places), 1)),
-            torch.from_numpy(np.stack([sample.teacher for sample in samples])) if self.teacher else None,
+            torch.from_numpy(np.stack([np.asarray(s.teacher) for s in samples])) if self.teacher else None,
             {
                 picture.name: torch.tensor([sample.drawn[i] for sample in samples])
                 for i, picture in enumerate(self.pictures)
@@ -290,7 +293,7 @@ class Stream:
                 yield reader, [held.pop(place) for place in places]
 
 
-def _fetched(reader: Reader, wanted: Iterable[Read]) -> Iterator[list[Sample]]:
+def _fetched(reader: Reader, wanted: Iterable[Read]) -> Generator[list[Sample]]:
     """The samples of reads, in order. Behind a url, several reads are under way at the same time."""
     if reader.local:
         yield from (reader.samples(*read) for read in wanted)

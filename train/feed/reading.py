@@ -88,7 +88,7 @@ def _look(dataset: Dataset, name: str, sizes: dict, shard: int) -> tuple[int, st
             "truncated or replaced; delete both and run distort again"
         )
     low, high = (pc.min_max(table["label"]).as_py()[end] for end in ("min", "max"))
-    classes = len(dataset.plan.classes)
+    classes = len(dataset.plan.classes or ())
     if table["label"].null_count or (len(table) and not 0 <= low <= high < classes):
         odd = "none" if table["label"].null_count else low if low < 0 else high
         raise DatasetError(

@@ -185,9 +185,9 @@ def reads(batches: Sequence[np.ndarray], chunk: int, ahead: int | None = None) -
             number = chunk_of[time]
             when = order[starts[number] : starts[number + 1]]  # its samples are needed, by row
             missing = line[when[(when >= time) & (when < time + horizon)]]
-            missing = [other for other in missing.tolist() if other not in held]
-            held.update(missing)
-            shards, rows = split_place(np.array(missing))
+            needed = [other for other in missing.tolist() if other not in held]
+            held.update(needed)
+            shards, rows = split_place(np.array(needed))
             yield Read(int(shards[0]), rows.tolist())
         held.remove(place)
 

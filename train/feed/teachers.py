@@ -116,9 +116,10 @@ class CachedTeacher:
 
     def __init__(self, dataset: Dataset, teacher: str, files: Files):
         self.where = f"{dataset.storage.url}/{FOLDER}/{teacher}"
-        self.record = read_record(dataset, teacher)
-        if self.record is None:
+        record = read_record(dataset, teacher)
+        if record is None:
             raise DatasetError(f"{self.where} is not complete: run 'train teach'")
+        self.record = record
         self.teacher, self.files = teacher, files
         self._matched: set[int] = set()
 
@@ -185,7 +186,7 @@ def write_record(dataset: Dataset, teacher: str, contents: dict, entries: list[d
         "teacher": contents,
         "versions": versions(),
         "plan": dataset.plan.hash,
-        "classes": len(dataset.plan.classes),
+        "classes": len(dataset.plan.classes or ()),
         "shards": entries,
     }
     text = json.dumps(record, indent=1, sort_keys=True) + "\n"

@@ -7,18 +7,17 @@ import signal
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from shards.errors import DatasetError
-from train.feed.data import Batch, Reader, Stream
+from train.feed.data import Batch, Reader, Room, Stream
 
 PATIENCE = 2.0  #: seconds that workers have to end by themselves before they are killed
 #: A forked worker starts in milliseconds, where importing PyTorch anew would take seconds in every epoch, and
@@ -26,7 +25,6 @@ PATIENCE = 2.0  #: seconds that workers have to end by themselves before they ar
 CONTEXT = multiprocessing.get_context("fork")
 #: The main process decides when to stop: a signal to the whole group must not kill what it is waiting for.
 NOT_THEIRS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-Room = Mapping[str, np.ndarray]  #: picture -> uint8 (batch, height, width, 3)
 
 
 class Failure(NamedTuple):
@@ -187,7 +185,7 @@ def _messages(stream: Stream, number: int, workers: int, rooms: list[Room]) -> I
         for made, (reader, samples) in enumerate(stream.part(number, workers)):
             room = made % len(rooms)
             batch = reader.batch(samples, rooms[room])
-            yield room, batch._replace(images={}).apply(torch.Tensor.numpy)
+            yield room, batch._replace(images={}).apply(torch.Tensor.numpy)  # type: ignore[arg-type]
         yield None
     except (DatasetError, OSError) as error:
         yield Failure(str(error))

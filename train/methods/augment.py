@@ -74,14 +74,14 @@ class Augment(Method):
     def parameter_groups(self, model: Any) -> list[dict[str, Any]]:
         return [{"params": [p for layer in self.chosen(model) for p in layer.parameters()]}]
 
-    def train_mode(self, model: nn.Module) -> None:
+    def train_mode(self, model: Any) -> None:
         from train.networks.network import batch_norms
 
         model.train()
         for norm in batch_norms(model):
             norm.eval()
 
-    def losses(self, model: nn.Module, batch: Batch) -> Losses:
+    def losses(self, model: Any, batch: Batch) -> Losses:
         logits = model(batch.images[self.mixture.name])
         ce = self.cross_entropy(model, logits, batch.labels)
         return {"loss": ce, "ce": ce}, logits

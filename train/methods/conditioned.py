@@ -43,7 +43,7 @@ class Conditioned(Expert):
         return {**super().settings(), "columns": self.options.columns, "form": self.options.form}
 
     @property
-    def picture(self):
+    def picture(self) -> Mixture:
         return self.mixture
 
     def reads(self) -> Reads:

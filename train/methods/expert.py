@@ -11,8 +11,6 @@ from train.methods.reads import Mixture, Reads
 from train.options import option
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from train.feed.data import Batch
 
 
@@ -59,11 +57,12 @@ class Expert(PaperMethod):
     def reads(self) -> Reads:
         return Reads((self.picture,), teacher=self.options.teacher)
 
-    def losses(self, model: nn.Module, batch: Batch) -> Losses:
+    def losses(self, model: Any, batch: Batch) -> Losses:
         from train.methods.terms import divergence
 
         logits = model.answer(batch, str(self.picture))
         ce = self.cross_entropy(model, logits, batch.labels)
         # Normalised again after rounding to float16: the error of KL is then of second order.
+        assert batch.teacher is not None  # ``reads`` asks for it
         kl = divergence(batch.teacher.float().log_softmax(1), logits.log_softmax(1))
         return {"loss": ce + self.weight(self.alpha) * kl, "ce": ce, "kl": kl}, logits

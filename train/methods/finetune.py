@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from train.methods.base import Losses
 from train.methods.paper import FIRST_EPOCH, SHARED_QUIRKS, PaperMethod
@@ -11,8 +11,6 @@ from train.methods.reads import Reads
 from train.options import option
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from train.feed.data import Batch
 
 
@@ -33,7 +31,7 @@ class FineTuning(PaperMethod):
     def reads(self) -> Reads:
         return Reads((self.options.column,))
 
-    def losses(self, model: nn.Module, batch: Batch) -> Losses:
+    def losses(self, model: Any, batch: Batch) -> Losses:
         logits = model(batch.images[self.options.column])
         ce = self.cross_entropy(model, logits, batch.labels)
         return {"loss": ce, "ce": ce}, logits

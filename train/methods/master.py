@@ -73,7 +73,7 @@ class Master(Method):
         drawn = batch.drawn[self.mixture.name]
         return torch.tensor(self.bin_of, device=drawn.device)[drawn]
 
-    def losses(self, model: nn.Module, batch: Batch) -> Losses:
+    def losses(self, model: Any, batch: Batch) -> Losses:
         logits = model(batch.images[self.mixture.name])
         ce = self.cross_entropy(model, logits, self.targets(batch))
         return {"loss": ce, "ce": ce}, logits

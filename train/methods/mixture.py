@@ -11,8 +11,6 @@ from train.methods.reads import Mixture, Reads, listed
 from train.options import option
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from train.feed.data import Batch
 
 
@@ -41,7 +39,7 @@ class MixtureTuning(PaperMethod):
     def reads(self) -> Reads:
         return Reads((self.mixture,))
 
-    def losses(self, model: nn.Module, batch: Batch) -> Losses:
+    def losses(self, model: Any, batch: Batch) -> Losses:
         logits = model(batch.images[self.mixture.name])
         ce = self.cross_entropy(model, logits, batch.labels)
         return {"loss": ce, "ce": ce}, logits

@@ -20,10 +20,10 @@ class Rising(Mixture):
 
     every: int = 1
 
-    def draw(self, seed, epoch, key):
+    def draw(self, seed: int, epoch: int, key: str) -> int:
         return min(epoch // self.every, len(self.columns) - 1)
 
-    def judged(self):
+    def judged(self) -> Mixture:
         return Mixture(self.columns[-1:], self.name)
 
 
@@ -49,12 +49,12 @@ class Progressive(Expert):
         super().__init__(options, context)
 
     @property
-    def trained_on(self):
+    def trained_on(self) -> str:
         return self.mixture.columns[-1]
 
     def settings(self) -> dict[str, Scalar]:
         return {**super().settings(), "columns": self.options.columns, "every": self.options.every}
 
     @property
-    def picture(self):
+    def picture(self) -> Mixture:
         return self.mixture

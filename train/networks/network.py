@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -28,6 +28,9 @@ class Network(nn.Module):
     """
 
     needs_headers: ClassVar[bool] = False  #: whether ``answer`` wants ``batch.headers``
+    mean: Tensor  #: of the grey levels, float32 (3,)
+    std: Tensor
+    net: Any  #: a module; subclasses know more of theirs
     prefix: ClassVar[str] = ""  #: of the layers' names in ``net``, where that is a module around a classifier
 
     def __init__(
@@ -77,7 +80,7 @@ class Network(nn.Module):
         """
         found: dict[int, str] = {}
 
-        def note(name: str):
+        def note(name: str) -> Callable[[nn.Module, Any, Any], None]:
             def hook(module: nn.Module, inputs: Any, output: Any) -> None:
                 if isinstance(output, Tensor) and output.ndim == 4 and min(output.shape[2:]) > 1:
                     before = found.get(output.shape[2])
@@ -104,7 +107,7 @@ class Network(nn.Module):
         """``(logits, {layer: its output})`` of one pass; ``more`` is what a network wants besides the pictures."""
         found: dict[str, Tensor] = {}
 
-        def keep(name: str):
+        def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
             return lambda module, inputs, output: found.__setitem__(name, output)
 
         hooks = [self.layer(name).register_forward_hook(keep(name)) for name in layers]

@@ -25,7 +25,7 @@ class Repaired(nn.Module):
             steps += [convolution, nn.BatchNorm2d(channels), nn.ReLU()]
         last = nn.Conv2d(channels, channels, 3, padding=1)
         nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
         self.block = nn.Sequential(*steps, last)
 
     def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:

@@ -45,7 +45,7 @@ class Transform(nn.Module):
         self.last = nn.Conv2d(widths[0], 3, 1)
         if bypass == "residual":
             nn.init.zeros_(self.last.weight)
-            nn.init.zeros_(self.last.bias)
+            nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
     def forward(self, pixels: Tensor, decoder_only: bool = False) -> Tensor:
         """The rewritten pictures, not clipped. ``decoder_only``: no gradient reaches the encoder."""
@@ -61,7 +61,7 @@ class Transform(nn.Module):
         if decoder_only:
             x, kept = x.detach(), [(own.detach(), places) for own, places in kept]
         for stage, (own, places) in zip(reversed(self.decoder), reversed(kept), strict=True):
-            x = F.max_unpool2d(x, places, 2, output_size=own.shape[2:])
+            x = F.max_unpool2d(x, places, [2, 2], output_size=own.shape[2:])
             x = stage(x + own if self.bypass == "stage" else x)
         x = self.last(x)[..., :height, :width]
         return pixels + x if self.bypass == "residual" else x

@@ -22,7 +22,7 @@ class Wrapping(Kind):
     wraps = True
 
     @abstractmethod
-    def around(self, network: Network, **parameters: Any) -> Network:
+    def around(self, network: Network, *args: Any, **parameters: Any) -> Network:
         """The new network; ``network`` and its weights become part of it. Raises ModelError."""
 
     def build(self, name: str, classes: int, **parameters: Any) -> Network:

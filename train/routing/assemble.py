@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 
@@ -83,7 +84,7 @@ def _bins(master: str) -> tuple[nn.Module, list[tuple[str, ...]]]:
     return loaded.network, [listed(part) for part in bins.split("/")]
 
 
-def _committee(decision: str, team: list[Candidate], base: Candidate | None, bins) -> Committee:
+def _committee(decision: str, team: list[Candidate], base: Candidate | None, bins: Any) -> Committee:
     members = [*([base] if base else []), *team]
     if decision not in MASTERED:
         return Committee([member.network for member in members], decision)
@@ -101,7 +102,7 @@ def _committee(decision: str, team: list[Candidate], base: Candidate | None, bin
     return Committee(branches, decision, bins[0])
 
 
-def _candidate(title: str, decision: str, network: nn.Module, team: list[Candidate], said: dict) -> Candidate:
+def _candidate(title: str, decision: str, network: Any, team: list[Candidate], said: dict) -> Candidate:
     first = team[0].model
     settings = {"of": first["method"], "columns": ",".join(c for m in team for c in columns_of(m.model)), **said}
     model = {
