@@ -157,3 +157,15 @@ def test_every_kind_of_network_is_listed_and_loads():
     assert all(issubclass(KINDS.load(name), kinds.Kind) for name in KINDS.own)
     assert models.parse("resnet50") == ("torchvision", "resnet50")
     assert models.parse("lite0") == ("lite0", "lite0")
+
+
+def test_a_network_of_ones_own_is_trained_and_measured_where_the_command_names_it(
+    own_network, cli, training, val_set, tmp_path
+):
+    out = tmp_path / "run" / "best.safetensors"
+    done = cli(*training("finetune", "--arch", "own_net:small", "--weights", "none", "--test-columns", "clean"))
+    assert done.exit_code == 0, done.output
+    evaluate = ("evaluate", val_set, "--checkpoint", out, "--columns", "clean", "--out", tmp_path / "r.json")
+    assert "if you trust it, name it yourself with --arch" in cli(*evaluate).output
+    done = cli(*evaluate, "--arch", "own_net:small")
+    assert done.exit_code == 0, done.output

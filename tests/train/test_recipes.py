@@ -132,11 +132,11 @@ def test_only_a_quirk_starts_adam_anew_at_a_decay():
 
 
 def test_schedules_beside_the_papers():
-    cosine = Recipe(schedule="cosine").make_schedule(0.1, 10, Plateau(0.1))
+    cosine = Recipe(schedule="cosine").filled(0.1, 16, 10).make_schedule(Plateau(0.1))
     assert isinstance(cosine, Cosine)
     assert [cosine.at(progress) for progress in (0, 5, 10)] == pytest.approx([0.1, 0.05, 0.0])
-    assert type(Recipe(schedule="constant").make_schedule(0.1, 10, Plateau(0.1))) is Schedule
-    warm = Recipe(warmup=2).make_schedule(0.1, 10, Plateau(0.1))
+    assert type(Recipe(schedule="constant").filled(0.1, 16, 10).make_schedule(Plateau(0.1))) is Schedule
+    warm = Recipe(warmup=2).filled(0.1, 16, 10).make_schedule(Plateau(0.1))
     assert [warm.at(progress) for progress in (0, 0.5, 1, 2, 7)] == pytest.approx([0, 0.025, 0.05, 0.1, 0.1])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from train.networks.network import Network
 from train.networks.teacher import Teacher
 from train.networks.weights import classes_sha256, weights_sha256
 from train.options import check
-from train.recipes import Recipe
+from train.recipes import FullRecipe, Recipe
 from train.recipes.schedules import Schedule
 from train.settings import Settings
 
@@ -49,9 +49,7 @@ class Job:
 
     settings: Settings
     method: Method
-    recipe: Recipe  #: with all values chosen
-    batch: int
-    epochs: int
+    recipe: FullRecipe
     schedule: Schedule
     classes: tuple[str, ...]
     network: Network  #: with its starting weights
@@ -62,6 +60,16 @@ class Job:
     identity: dict[str, Any]  #: has to be the same when the run is continued
     foreign: bool  #: the starting weights are not known to be for these classes in this order
     notes: list[str]  #: what the person should know
+
+    @property
+    def batch(self) -> int:
+        """Samples of one optimiser step over all ranks."""
+        return self.recipe.batch
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole training."""
+        return self.recipe.epochs
 
     @property
     def steps(self) -> int:
@@ -134,8 +142,7 @@ def prepare(settings: Settings, world: World) -> Job:
         **{name: value for name, value in said.items() if name not in _may_change(recipe)},
     }
     return Job(
-        settings, method, recipe, recipe.batch, recipe.epochs,
-        recipe.make_schedule(recipe.lr, recipe.epochs, method.plateau(recipe.lr)), found.classes, loaded.network,
+        settings, method, recipe, recipe.make_schedule(method.plateau(recipe.lr)), found.classes, loaded.network,
         teacher, parts[0], parts[1], said, identity, _foreign(settings, method, loaded), notes,
     )  # fmt: skip
 
@@ -190,7 +197,7 @@ def _starting_weights(settings: Settings, method: Method, found: Survey) -> mode
     return loaded
 
 
-def _recipe(settings: Settings, method: Method) -> tuple[Recipe, list[str]]:
+def _recipe(settings: Settings, method: Method) -> tuple[FullRecipe, list[str]]:
     """The recipe with all values, and notes."""
     given, default, notes = settings.recipe, method.defaults(), []
     if not default.published and given.lr is None:
@@ -199,12 +206,11 @@ def _recipe(settings: Settings, method: Method) -> tuple[Recipe, list[str]]:
             f"the paper gives no learning rate for {settings.method} of {settings.arch}{where}"
             f"{' from scratch' if settings.weights == 'none' else ''}: taking {default.lr:g}"
         )
-    chosen = {name: getattr(given, name) or getattr(default, name) for name in ("lr", "batch", "epochs")}
-    return replace(given, **chosen), notes
+    return given.filled(default.lr, default.batch, default.epochs), notes
 
 
 def _said(
-    settings: Settings, method: Method, recipe: Recipe, world: World, train: Survey, loaded: models.Loaded
+    settings: Settings, method: Method, recipe: FullRecipe, world: World, train: Survey, loaded: models.Loaded
 ) -> dict:
     """Everything that distinguishes this run's result from another one's, but for the seed. Plain values."""
     return {

@@ -29,18 +29,33 @@ class Recipe:
     label_smoothing: float = option(0.0, minimum=0, below=1, help="Of the cross-entropy, in training only.")
     clip: float | None = option(None, above=0, help="Largest norm of the gradient.")
 
-    def make_schedule(self, lr: float, epochs: int, plateau: Plateau) -> Schedule:
-        """The chosen schedule; ``plateau`` is the method's own."""
-        if self.schedule == "plateau":
-            plateau.warmup = self.warmup
-            return plateau
-        if self.schedule == "cosine":
-            return Cosine(lr, self.warmup, epochs=epochs)
-        return Schedule(lr, self.warmup)
-
     def require_sensible(self) -> None:
         """Raises ValueError when options exclude each other."""
         if self.optimiser == "sgd" and self.lr is None:
             raise ValueError("--optimiser sgd needs --lr: the protocol's learning rates are Adam's")
         if self.epochs is not None and self.warmup >= self.epochs:
             raise ValueError(f"--warmup {self.warmup:g} takes all of --epochs {self.epochs}: choose less")
+
+    def filled(self, lr: float, batch: int, epochs: int) -> FullRecipe:
+        """This recipe, with these numbers where it has none."""
+        given = {"lr": lr, "batch": batch, "epochs": epochs}
+        chosen = {name: value for name, value in vars(self).items() if value is not None}
+        return FullRecipe(**given | chosen)
+
+
+@dataclass(frozen=True)
+class FullRecipe(Recipe):
+    """A recipe that leaves nothing open."""
+
+    lr: float = 0.0
+    batch: int = 1  #: samples of one optimiser step over all ranks
+    epochs: int = 1
+
+    def make_schedule(self, plateau: Plateau) -> Schedule:
+        """The chosen schedule; ``plateau`` is the method's own."""
+        if self.schedule == "plateau":
+            plateau.warmup = self.warmup
+            return plateau
+        if self.schedule == "cosine":
+            return Cosine(self.lr, self.warmup, epochs=self.epochs)
+        return Schedule(self.lr, self.warmup)
