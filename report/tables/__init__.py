@@ -3,9 +3,10 @@
 from report.tables.comparisons import bd_rates, gains, mcnemar, published
 from report.tables.deploy import deploy
 from report.tables.main import table1
+from report.tables.recovery import recovery
 from report.tables.table import Table
 
 __all__ = ["TABLES", "Table"]
 
 #: Each returns a Table, or None when there is nothing to put into it.
-TABLES = [table1, deploy, gains, mcnemar, bd_rates, published]
+TABLES = [table1, deploy, gains, recovery, mcnemar, bd_rates, published]
