@@ -50,7 +50,7 @@ def recovery(contents: Contents) -> Table | None:
         Column("recovery (%)", lambda row: number(row["recovery"], 1)),
     ]
     note = (
-        "Recovery is 100 (d′ − d) / (c − d), after Ghosh et al. 2018: c and d are the accuracy of the network as it "
-        "comes on clean and on distorted pictures, d′ that of the method on distorted ones."
+        "Recovery is 100 (d′ − d) / (c − d), after Ghosh et al. 2018: c and d are the accuracy of the network as "
+        "it comes on clean and on distorted pictures, d′ that of the method on distorted ones."
     )
     return Table("recovery", "What a method wins back", note, columns, records)
