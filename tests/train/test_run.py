@@ -199,6 +199,12 @@ def test_a_small_selection_says_how_uncertain_it_is(cli, training):
     assert "note: selection looks at 12 samples, so that its top-1 has a standard error of up to 14.4 points" in (
         result.output
     )
+    assert "try a larger --holdout" in result.output
+
+
+def test_advice_for_a_small_selection_fits_where_it_is_from(cli, training):
+    result = cli(*training("finetune", "--select-on", "validation"))
+    assert "a larger VAL helps" in result.output
 
 
 def test_a_label_outside_the_classes_is_refused(cli, training, copied, train_set):

@@ -238,10 +238,10 @@ def _pools(settings: Settings, train: Survey, val: Survey) -> tuple[slices.Slice
 def _reading_notes(settings: Settings, found: Survey, selected: int, train: Dataset) -> list[str]:
     notes = []
     if selected < FEW:
+        more = "a larger VAL helps" if settings.select_on == "validation" else "try a larger --holdout"
         notes.append(
             f"selection looks at {selected} samples, so that its top-1 has a standard error of up to "
-            f"{50 / selected**0.5:.1f} points, which is more than most epochs differ by: a larger --holdout, or "
-            "--select-on validation"
+            f"{50 / selected**0.5:.1f} points, which is more than most epochs differ by: {more}"
         )
     if found.scattered and not train.storage.local and not settings.cache:
         why = f"has {found.crops} crops of each picture" if found.crops > 1 else "was made with --keep-order"
