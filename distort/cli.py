@@ -20,7 +20,7 @@ from distort.codecs.lossless import LOSSLESS
 from distort.distortion import PRESETS, generator, parse_list
 from distort.metrics import Reference
 from distort.options import CROP, DISTORTIONS, EXIF, MAX_BAD, SSIM, TIME, work
-from shards.console import Group, table
+from shards.console import Group, plain, table
 from shards.dataset import Dataset
 from shards.errors import DatasetError
 
@@ -98,7 +98,7 @@ def add(**options):
 
 
 def _say(text: str) -> None:
-    click.echo(text, err=True)
+    click.echo(plain(text), err=True)
 
 
 def _refuse_useless(options: dict) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 import click
 
 from shards import dataset as reading
-from shards.console import Bar, Group, number, size, table
+from shards.console import Bar, Group, number, plain, size, table
 from shards.export import export as export_columns
 from shards.verify import verify as problems_of
 
@@ -72,15 +72,10 @@ def errors(dataset: str) -> None:
     counts = Counter(row["reason"] for row in rows)
     click.echo(f"{dataset}: {len(rows):,} of {data.plan.pictures:,} pictures could not be read")
     for reason, count in counts.most_common():
-        click.echo(f"\n{count:,} x {_plain(reason)}")
+        click.echo(f"\n{count:,} x {plain(reason, keep='')}")
         for row in rows:
             if row["reason"] == reason:
-                click.echo(f"  {_plain(row['source'])}")
-
-
-def _plain(text: str) -> str:
-    """Names and reasons come from files of others: no control character reaches the terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+                click.echo(f"  {plain(row['source'], keep='')}")
 
 
 @main.command(epilog="Example: shards verify val --decode")

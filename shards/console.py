@@ -27,7 +27,7 @@ class Group(click.Group):
         except (ValueError, OSError) as error:
             if isinstance(error, BrokenPipeError) or os.environ.get("CODECPROOF_TRACEBACK"):
                 raise
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(plain(str(error))) from error
 
 
 class Bar:
@@ -103,6 +103,11 @@ def _columns() -> int:
         return (os.get_terminal_size(sys.stderr.fileno()).columns or 80) - 1
     except (OSError, ValueError):  # no terminal, or no file at all
         return 79
+
+
+def plain(text: str, keep: str = "\n") -> str:
+    """Text with its control characters escaped, but for those in ``keep``: names come from files of others."""
+    return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in text)
 
 
 def table(headings: list[str], rows: list[list[str]], left: tuple[int, ...] = (0,)) -> str:

@@ -66,3 +66,29 @@ def test_a_part_without_shards_says_so(dataset, tree, run):
     made = run("distort", "run", tree, dataset, "--distortions", "jpeg-10", "--shard-size", 5, "--part", "6/9")
     assert made.returncode == 0
     assert f"--part 6/9 has no shards: {dataset} has 5" in made.stderr
+
+
+def test_names_from_files_cannot_command_the_terminal(tmp_path, run):
+    folder = tmp_path / "\x1b[31mred\a"
+    folder.mkdir()
+    Image.new("RGB", (8, 8)).save(folder / "\x1b]0;title\a.png")
+    (folder / "\x1b[2J.png").write_bytes(b"")
+    work = [
+        "distort",
+        "run",
+        tmp_path,
+        tmp_path / "d",
+        "--distortions",
+        "jpeg-10",
+        "--crop",
+        "none",
+        "--max-bad",
+        1,
+    ]
+    made = run(*work)
+    assert made.returncode == 0, made.stderr
+    assert r"\x1b[31mred\x07" in made.stderr
+    listed = run("shards", "errors", tmp_path / "d").stdout
+    refused = run("distort", "run", tmp_path, tmp_path / "e", "--distortions", "jpeg-10", "--classes", "imagenet")
+    assert r"\x1b[31mred\x07" in refused.stderr
+    assert "\x1b" not in made.stdout + made.stderr + listed + refused.stderr
