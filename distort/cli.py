@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 from PIL import Image
@@ -27,7 +28,7 @@ from shards.errors import DatasetError
 
 @click.group(cls=Group)
 @click.version_option(package_name="codecproof")
-def main():
+def main() -> None:
     """Distort pictures with codecs into a dataset of tar shards, with rate, PSNR and SSIM of each."""
 
 
@@ -73,7 +74,7 @@ def main():
 )
 @click.option("--planned", is_flag=True, help="SOURCE is what DATASET was planned from: do not list it again.")
 @work
-def run(**options):
+def run(**options: Any) -> None:
     """Make DATASET from the pictures of SOURCE. Both may be folders or urls, as in s3://bucket/val.
 
     SOURCE is a folder with one folder per class, a flat folder, a list (.csv, .txt) of 'path,label' lines, or
@@ -91,7 +92,7 @@ def run(**options):
 @click.argument("dataset")
 @DISTORTIONS
 @work
-def add(**options):
+def add(**options: Any) -> None:
     """Add columns to DATASET from its stored clean crops. What is there stays untouched."""
     with _stoppable():
         _make(api.add, options)
@@ -113,7 +114,10 @@ def _planning(options: dict) -> api.Planning:
     return api.Planning(**{field.name: options[field.name] for field in dataclasses.fields(api.Planning)})
 
 
-def _dry_run(dataset: str, distortions: str, workers: int | None, part, any_version: bool, **options) -> str:
+def _dry_run(
+    dataset: str, distortions: str, workers: int | None, part: tuple[int, int],
+    any_version: bool, **options: Any,
+) -> str:  # fmt: skip
     return api.dry_run(
         dataset, distortions, _planning(options), workers=workers, part=part, any_version=any_version, say=_say
     )
@@ -153,7 +157,7 @@ def _stoppable() -> Iterator[None]:
 
 @main.command(epilog="Example: distort status s3://bucket/val")
 @click.argument("dataset")
-def status(dataset):
+def status(dataset: str) -> None:
     """How far DATASET is, from any machine: shards done, running and missing, images/s, ETA, bad pictures."""
     click.echo(looking.describe(Dataset(dataset)))
 
@@ -172,7 +176,10 @@ def status(dataset):
 @click.option("--submit", is_flag=True, help="Submit it, and a 'shards verify' to follow, instead of printing it.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
-def slurm(context, cpus, time, tasks, extra, submit, command):
+def slurm(
+    context: click.Context, cpus: int, time: str, tasks: int | None, extra: tuple[str, ...], submit: bool,
+    command: tuple[str, ...],
+) -> None:  # fmt: skip
     """Print a Slurm array script for COMMAND: 'run SOURCE DATASET …' or 'add DATASET …' with their options.
 
     The plan of 'run' is made here and now; every task then makes its share of the shards. The same command again
@@ -196,7 +203,7 @@ def slurm(context, cpus, time, tasks, extra, submit, command):
 
 
 @main.command("list", epilog="Example: distort run pictures out --distortions jpeg-10,noise-20+jpeg-10")
-def list_distortions():
+def list_distortions() -> None:
     """Print every codec and filter: its range, what its number means, its file extension, an example."""
     rows, options = [], []
     for name in codecs.names():
@@ -223,7 +230,7 @@ def list_distortions():
 @CROP
 @EXIF
 @SSIM
-def preview(picture, out, distortions, crop, exif_orientation, ssim):
+def preview(picture: str, out: str, distortions: str, crop: str, exif_orientation: bool, ssim: str) -> None:
     """Draw PICTURE under every distortion, labelled with bytes, PSNR and SSIM, into OUT (Fig. 3)."""
     path, target = Path(picture), Path(out)
     if target.exists() and target.samefile(path):

@@ -165,7 +165,7 @@ def _run(dataset: Dataset, job: Job, todo: list[int], where: Where, summary: Sum
     if engine.splits:
         remote = job.source_root is not None and place(job.source_root).remote
         chunk = REMOTE_CHUNK if remote else CHUNK
-        work = Pictures(dataset, todo, engine.room(), job.max_bad, chunk)
+        work: Pictures | Shards = Pictures(dataset, todo, engine.room(), job.max_bad, chunk)
     else:
         work = Shards(todo)
     summary.workers = engine.room()
@@ -195,7 +195,7 @@ def _run(dataset: Dataset, job: Job, todo: list[int], where: Where, summary: Sum
         summary.stages, summary.seconds = work.stages, time.monotonic() - start
 
 
-def _pictures(plan: Plan, shards) -> int:
+def _pictures(plan: Plan, shards: Iterable[int]) -> int:
     return sum(map(plan.pictures_of, shards))
 
 
@@ -203,7 +203,7 @@ def _pictures(plan: Plan, shards) -> int:
 def signals() -> Iterator[None]:
     """SIGINT and SIGTERM raise Stopped, once; what follows is clean-up and not disturbed again."""
 
-    def stop(signum, frame):
+    def stop(signum: int, frame: object) -> None:
         for number in before:
             signal.signal(number, signal.SIG_IGN)
         raise Stopped(signum)

@@ -58,7 +58,7 @@ class Maker:
             image = pictures.load(data, self.settings["exif_orientation"])
         with self.stages.time("crop"):
             cut = self.crop.apply(image, self.settings["seed"], row["key"])
-        records = []
+        records: list[tuple[str, dict, bytes]] = []
         for key, clean in cut:
             try:
                 records += self.records(Sample(key, row["label"], row["source"], clean), columns)
@@ -116,9 +116,10 @@ class Maker:
             raise DistortionError(
                 f"{distortion.name} failed on key '{sample.key}' ({sample.source}, {width}x{height}): {error}"
             ) from error
-        psnr = None if math.isinf(psnr) else round(psnr, 6)
-        ssim = None if ssim is None else round(ssim, 6)
-        record = self._record(sample, distortion.extension(self.store), made.bytes, psnr, ssim)
+        record = self._record(
+            sample, distortion.extension(self.store), made.bytes, None if math.isinf(psnr) else round(psnr, 6),
+            None if ssim is None else round(ssim, 6),
+        )  # fmt: skip
         return distortion.name, record, made.stored
 
     def _record(
@@ -144,4 +145,5 @@ class Maker:
             yield from waiting
 
     def _read(self, row: dict) -> bytes:
+        assert self.root is not None  # rows are read from sources only where there is one
         return sources.read(self.root, row["source"], row["offset"], row["size"])

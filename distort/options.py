@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -34,7 +35,7 @@ def check_time(text: str) -> None:
 class Part(click.ParamType):
     name = "K/N"
 
-    def convert(self, value, param, ctx):
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         k, _, n = value.partition("/")
         if not (k.isdecimal() and n.isdecimal() and 1 <= int(k) <= int(n)):
             self.fail(f"'{value}' is not K/N with 1 <= K <= N, as in 2/8")
@@ -107,7 +108,7 @@ SSIM = click.option(
 PROFILE = click.option("--profile", is_flag=True, help="At the end, print how long every stage took per picture.")
 
 
-def work(command):
+def work(command: Callable[..., Any]) -> Callable[..., Any]:
     """Where and how shards are made."""
     for option in (PROFILE, ANY_VERSION, PART, ADDRESS, ENGINE, WORKERS):
         command = option(command)

@@ -128,7 +128,7 @@ class Pictures:
         if self.todo and self._ahead() < 2 * self.workers * self.chunk:
             return self._open(self.todo.popleft())
         for shard, state in self.open.items():
-            if state.contents and state.begun < len(state.contents.rows):
+            if state.opened and state.begun < len(state.contents.rows):
                 return self._chunk(shard, state)
         return None
 
@@ -136,7 +136,7 @@ class Pictures:
         """Pictures of open shards that nobody has begun."""
         count = self.dataset.plan.pictures_of
         return sum(
-            count(shard) if state.contents is None else len(state.contents.rows) - state.begun
+            count(shard) if state.opened is None else len(state.contents.rows) - state.begun
             for shard, state in self.open.items()
         )
 
@@ -173,10 +173,10 @@ class Pictures:
             self.stages.add(value.stages)
         if state is None:  # it has failed meanwhile
             return
-        if isinstance(unit, OpenShard) and value is not None:
-            state.contents, state.uncommitted = value, deque(value.columns)
+        if isinstance(value, Contents):
+            state.opened, state.uncommitted = value, deque(value.columns)
             self.left += len(value.rows) - self.dataset.plan.pictures_of(unit.shard)
-        elif isinstance(unit, MakePictures):
+        elif isinstance(unit, MakePictures) and isinstance(value, Result):
             yield from self._made(unit, value, state)
         elif isinstance(unit, CommitColumn) and state.committed + 1 < len(state.contents.columns):
             state.committed += 1
@@ -185,6 +185,7 @@ class Pictures:
             yield Done(unit.shard)
 
     def _made(self, unit: MakePictures, value: Result, state: _Open) -> Iterator[Event]:
+        assert value.part is not None  # pictures make one
         state.parts[unit.first] = value.part
         state.done += value.done
         state.errors += value.errors
@@ -218,7 +219,7 @@ class Pictures:
 
     def _close(self, shard: int) -> None:
         state = self.open.pop(shard)
-        count = len(state.contents.rows) if state.contents else self.dataset.plan.pictures_of(shard)
+        count = len(state.contents.rows) if state.opened else self.dataset.plan.pictures_of(shard)
         self.left -= count - state.begun
         state.stack.close()
 
@@ -233,7 +234,7 @@ class _Open:
 
     stack: ExitStack  #: holds its scratch folder
     scratch: Path
-    contents: Contents | None = None
+    opened: Contents | None = None
     begun: int = 0  #: of the rows
     done: int = 0
     uncommitted: deque[str] = field(default_factory=deque)  #: columns that nobody has begun to commit
@@ -242,8 +243,14 @@ class _Open:
     errors: list[dict] = field(default_factory=list)
 
     @property
+    def contents(self) -> Contents:
+        """What is in the shard; known once it has been opened."""
+        assert self.opened is not None
+        return self.opened
+
+    @property
     def complete(self) -> bool:
-        return self.contents is not None and self.done == len(self.contents.rows)
+        return self.opened is not None and self.done == len(self.opened.rows)
 
     def ordered_parts(self) -> list[Path]:
         return [self.parts[first] for first in sorted(self.parts)]

@@ -10,8 +10,9 @@ from __future__ import annotations
 import functools
 import importlib
 import json
+from collections.abc import Sequence
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -118,8 +119,9 @@ class ColumnDecoder:
 
         When any of them fails they are decoded one by one, so that the error is that of the first bad one.
         """
-        places = [None] * len(batch) if out is None else list(out)
+        places: Sequence[Any] = [None] * len(batch) if out is None else list(out)
         inner = self._decoder
+        pictures: Sequence[np.ndarray]
         try:
             if type(inner) is Decoder and inner.into and out is not None:  # the short way for short bitstreams
                 pictures = [inner.function(data, out=place) for data, place in zip(batch, places, strict=True)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import traceback
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -168,7 +168,7 @@ class Work(Protocol):
     def close(self) -> None: ...
 
 
-def run(engine: Engine, work: Work) -> Iterator[Event]:
+def run(engine: Engine, work: Work) -> Generator[Event]:
     """Do all the work; yields what happens as it happens. Every shard ends in exactly one Done or Failed.
 
     Leaving the iterator ends all work.

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing.connection import Pipe, wait
+from typing import Any
 
 from distort.engines.base import THREADS, Died, Engine, Function, Lost, Outcome, Unit
 
@@ -56,10 +57,11 @@ class Local(Engine):
         idle.give(unit)
 
     def wait(self) -> Iterator[tuple[Unit, Outcome]]:
-        for connection in wait([worker.connection for worker in self.crew]):
-            worker = next(worker for worker in self.crew if worker.connection is connection)
+        ready = wait([worker.connection for worker in self.crew])
+        for worker in [worker for worker in self.crew if worker.connection in ready]:
+            outcome: Any
             try:
-                outcome = connection.recv()
+                outcome = worker.connection.recv()
             except (EOFError, OSError):
                 self.crew.remove(worker)
                 outcome = self._died(worker)

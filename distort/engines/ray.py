@@ -126,7 +126,7 @@ def _task(function: bytes, unit: Unit, stop: str) -> Outcome:
     return replace(outcome, node=node) if isinstance(outcome, Unfit) else outcome
 
 
-def _connect(address: str | None):
+def _connect(address: str | None) -> Any:
     """Join a cluster that is there. Raises OSError."""
     for name, value in KEEPALIVE.items():
         os.environ.setdefault(name, value)
