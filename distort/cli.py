@@ -20,7 +20,7 @@ from distort.codecs import Codec
 from distort.codecs.lossless import LOSSLESS
 from distort.distortion import PRESETS, generator, parse_list
 from distort.metrics import Reference
-from distort.options import CROP, DISTORTIONS, EXIF, MAX_BAD, SSIM, TIME, work
+from distort.options import CROP, DISTORTIONS, EXIF, MAX_BAD, SOMETHING, SSIM, TIME, work
 from shards.console import Group, plain, table
 from shards.dataset import Dataset
 from shards.errors import DatasetError
@@ -40,14 +40,16 @@ def main() -> None:
 @click.argument("dataset")
 @DISTORTIONS
 @CROP
-@click.option("--split", help="Which split of a root that holds train and val folders.")
+@click.option("--split", type=SOMETHING, help="Which split of a root that holds train and val folders.")
 @click.option(
     "--classes",
+    type=SOMETHING,
     help="The classes in the order of their labels: imagenet, or a text file. A folder with ten of ImageNet's "
     "classes then keeps ImageNet's labels.  [default: the classes of SOURCE, sorted]",
 )
 @click.option(
     "--labels",
+    type=SOMETHING,
     help="File with the labels of a flat folder's pictures: 'name,label' lines, Kaggle's LOC_val_solution.csv, or "
     "one label a line in the order of the names (ImageNet's ground truth).",
 )

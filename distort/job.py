@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Iterable, Iterator
@@ -71,6 +72,8 @@ class Summary:
 
 def create(dataset: str, plan: Plan, manifest: pa.Table) -> Dataset:
     """Write a plan into a new folder, or find the same plan in it. Raises DatasetError for another plan."""
+    if os.path.isfile(dataset):
+        raise DatasetError(f"{dataset} is a file; a dataset is a folder, so give a new name")
     storage = Storage(dataset)
     storage.sweep()
     if not find(dataset, plan, manifest):

@@ -32,6 +32,14 @@ def check_time(text: str) -> None:
         raise ValueError(f"'{text}' is no time limit: MINUTES, H:MM:SS or DAYS-HOURS, as in 8:00:00")
 
 
+def _something(text: str) -> None:
+    if not text.strip():
+        raise ValueError("it is empty: leave the option out, or look what became of the variable")
+
+
+SOMETHING = Checked("text", _something)  #: an empty value is a shell variable that was not set
+
+
 class Part(click.ParamType):
     name = "K/N"
 

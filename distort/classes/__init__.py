@@ -34,10 +34,12 @@ def read(name: str) -> tuple[str, ...]:
     try:
         with place(folder).open(base) as stream:
             lines = stream.read().decode("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(
-            f"--classes {name}: {error}; give imagenet, or a text file with one class a line"
-        ) from None
+    except OSError as error:
+        near = f"; did you mean {like[0]}?" if (like := difflib.get_close_matches(name, BUILT_IN, n=1)) else ""
+        reason = f"{error.strerror or error}; give imagenet, or a text file with one class a line"
+        raise SourceError(f"--classes {name}: {reason}{near}") from None
+    except UnicodeDecodeError:
+        raise SourceError(f"--classes {name}: the file is not UTF-8 text; save it as UTF-8") from None
     classes = [found[1] if (found := SYNSET.match(line)) else line.strip() for line in lines if line.strip()]
     if not classes:
         raise SourceError(f"--classes {name}: the file lists no classes")

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from distort import codecs
+from distort.cli import main
 
 
 def test_list_prints_every_distortion_with_range_extension_and_example(run):
@@ -92,3 +94,19 @@ def test_names_from_files_cannot_command_the_terminal(tmp_path, run):
     refused = run("distort", "run", tmp_path, tmp_path / "e", "--distortions", "jpeg-10", "--classes", "imagenet")
     assert r"\x1b[31mred\x07" in refused.stderr
     assert "\x1b" not in made.stdout + made.stderr + listed + refused.stderr
+
+
+@pytest.mark.parametrize("option", ["--split", "--classes", "--labels"])
+def test_an_empty_value_is_a_variable_that_was_not_set(tree, tmp_path, option):
+    work = ["run", str(tree), str(tmp_path / "d"), "--distortions", "jpeg-10", option, ""]
+    done = CliRunner().invoke(main, work)
+    assert done.exit_code == 2
+    assert f"'{option}': it is empty" in done.stderr
+
+
+def test_a_dataset_is_no_file_and_a_class_list_has_a_name(tree, tmp_path):
+    (tmp_path / "d").write_text("precious")
+    work = ["run", str(tree), str(tmp_path / "d"), "--distortions", "jpeg-10"]
+    assert "d is a file; a dataset is a folder" in CliRunner().invoke(main, work).stderr
+    assert (tmp_path / "d").read_text() == "precious"
+    assert "did you mean imagenet?" in CliRunner().invoke(main, [*work, "--classes", "imagnet"]).stderr
