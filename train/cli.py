@@ -46,6 +46,12 @@ class MethodCommand(click.Command):
     def __init__(self, name: str, method: type[Method]):
         parts = {"Method": method.Options, "Recipe": Recipe, "Options": Settings}
         self.sections = {title: click_options(part) for title, part in parts.items()}
+        shared = {option.name for title in ("Recipe", "Options") for option in self.sections[title]}
+        for option in self.sections["Method"]:
+            if option.name in shared:
+                raise ValueError(
+                    f"method '{name}': every training has an option '{option.name}'; rename the method's"
+                )
         example = f"Example: train {name} data/train --val data/val {method.example}" if method.example else None
         super().__init__(
             name, callback=self._train, help=method.__doc__, epilog=example,

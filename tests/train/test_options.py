@@ -8,6 +8,7 @@ from typing import Literal
 import click
 import pytest
 
+from train.cli import MethodCommand
 from train.methods import METHODS
 from train.options import check, click_options, option
 
@@ -49,7 +50,7 @@ def test_values_from_python_are_checked_as_those_from_the_command_line():
     ("arguments", "message"),
     [
         (["exprt", "train"], "no command 'exprt': did you mean 'expert'? there are finetune, expert, stability"),
-        (["finetune", "train", "--alpha", "1"], "finetune has no option --alpha; expert, stability have it"),
+        (["finetune", "train", "--alpha", "1"], "finetune has no option --alpha; expert, stability"),
         (["expert", "train", "--sigma", "1"], "expert has no option --sigma; stability has it"),
         (["expert", "train", "--colunm", "jpeg-10"], "Did you mean one of: '--column'"),
         (["expert", "train", "--optimiser", "adan"], "'adan' is not one of 'adam', 'adamw', 'sgd'"),
@@ -72,3 +73,14 @@ def test_the_help_of_every_method_has_its_own_options_and_an_example():
         assert f"Example: train {name} data/train" in done.stdout
         for item in click_options(METHODS.load(name).Options):
             assert item.opts[0] in done.stdout
+
+
+def test_a_method_cannot_take_the_name_of_an_option_of_every_training():
+    class Greedy(METHODS.load("finetune")):
+        @dataclass(frozen=True)
+        class Options:
+            column: str = option(help="The distortion to train for.")
+            lr: float = option(1.0, help="Its own rate.")
+
+    with pytest.raises(ValueError, match="method 'greedy': every training has an option 'lr'; rename it"):
+        MethodCommand("greedy", Greedy)

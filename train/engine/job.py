@@ -117,6 +117,7 @@ def prepare(settings: Settings, world: World) -> Job:
     notes += _reading_notes(settings, found, slices.size(pools[1]), train)
     loaded = _starting_weights(settings, method, found)
     method.check(loaded.network)
+    notes += _size_notes(settings, loaded.network, train, reads.columns[0])
     teacher, caches = None, {}
     if reads.teacher:
         teacher = Teacher(loaded.network, world.device)
@@ -233,6 +234,17 @@ def _pools(settings: Settings, train: Survey, val: Survey) -> tuple[slices.Slice
     if settings.select_on == "validation":
         return slices.between(train.counts, 0, train.samples), slices.between(val.counts, 0, val.samples)
     return slices.held_out(train.counts, settings.holdout, train.crops, train.shuffled)
+
+
+def _size_notes(settings: Settings, network: Network, train: Dataset, column: str) -> list[str]:
+    table, _ = train.parquet(column, 0, ["width", "height"])
+    sides = {*table["width"].slice(0, 1).to_pylist(), *table["height"].slice(0, 1).to_pylist()}
+    if network.input_size is None or sides <= {network.input_size}:
+        return []
+    return [
+        f"{settings.arch} was made for pictures of {network.input_size} pixels, those of {settings.train} have "
+        f"{' x '.join(map(str, sorted(sides)))}"
+    ]
 
 
 def _reading_notes(settings: Settings, found: Survey, selected: int, train: Dataset) -> list[str]:

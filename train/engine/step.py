@@ -79,7 +79,7 @@ class Stepper:
             parameter.requires_grad_(True)
         self.average = None if ema is None else Average(self.model, ema)
         if compile:
-            self.model.compile()
+            method.predictor(self.model).compile()
         self.forward = Forward(self.model, method, teacher)
         self.judged = Forward(self.average.model, method, teacher) if self.average else self.forward
         self.module: nn.Module = self.forward
