@@ -5,14 +5,13 @@ CPU seconds of whole commands, start-up included, the three in turn in every rou
 - careful: benchmarks/rivals/careful.py with one worker (JPEG and JPEG 2000 only)
 - bare: what nobody can avoid: decode the source, resize and crop, the codecs' own encode and decode
 
-Pictures are enlarged to what ImageNet's have on average, 500x375 and 110 kB, unless ``--as-they-are``.
+Pictures are enlarged to the size that ImageNet's have, unless ``--as-they-are``.
 
 Example: python benchmarks/distort_rival.py imagenette224/val --distortions jpeg-75,jpeg-10,jpeg-5 paper
 """
 
 import argparse
 import os
-import random
 import resource
 import statistics
 import subprocess
@@ -20,11 +19,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pictures import machine
-from PIL import Image
+from pictures import enlarge, machine
 
 from distort import metrics
-from distort.sources import list_pictures
 
 BARE = """
 import sys
@@ -48,19 +45,6 @@ def seconds(*command) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def prepare(folder: str, count: int, target: Path, enlarge: bool) -> None:
-    """A class folder of ``count`` pictures, copied or enlarged to 500 pixels on the long side."""
-    listing = list_pictures(folder)
-    (target / "all").mkdir(parents=True)
-    for i, picture in enumerate(random.Random(0).sample(listing.pictures, count)):
-        path, out = Path(listing.root, picture.source), target / "all" / f"{i:05d}.jpg"
-        if not enlarge:
-            out.write_bytes(path.read_bytes())
-            continue
-        with Image.open(path) as image:
-            image.convert("RGB").resize((500, 375), Image.Resampling.BICUBIC).save(out, quality=96)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
@@ -76,7 +60,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "pictures")
-        prepare(options.folder, options.pictures, source, not options.as_they_are)
+        enlarge(options.folder, options.pictures, source, keep=options.as_they_are)
         size = statistics.fmean(path.stat().st_size for path in source.rglob("*.jpg"))
         print(f"{size / 1e3:.0f} kB a picture")
         for names in options.distortions:

@@ -1,93 +1,112 @@
-"""A whole ``distort run`` against its floor, and two workers against one.
+"""A ``distort run`` against its floor, and two workers against one.
 
 The floor is what nobody can avoid: decode the source, resize and crop, and the codecs' own encode and decode.
-The rest (metrics, the lossless clean crop, tars, hashes, Parquet, fsync) is what the pipeline adds.
+The rest (metrics, the lossless clean crop, tars, hashes, Parquet) is what the pipeline adds. Floor and run take
+turns picture by picture, in one process and in CPU time, so that other programs disturb both alike; the statistics
+of the shard are written at the end and counted in. Start-up is not: see distort_rival.py.
 
-Example: python benchmarks/distort_run.py PICTURES --distortions paper --pictures 96
+Pictures are enlarged to the size that ImageNet's have, unless ``--as-they-are``.
+
+Example: python benchmarks/distort_run.py imagenette224/val --distortions paper --pictures 96
 """
 
 import argparse
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-from pictures import machine, side_by_side
+from pictures import enlarge, machine, side_by_side
 
-import distort
-from distort import columns, crops, job, pictures
-from distort.codecs import Codec
+from distort import columns, crops, job, metrics, pictures
+from distort.codecs.lossless import LOSSLESS
 from distort.distortion import generator, parse_list
+from distort.making import Maker
 from distort.planning import make_plan
-from distort.shard import Job, run_shard
 from distort.sources import list_pictures
-
-parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("folder")
-parser.add_argument("--distortions", default="paper")
-parser.add_argument("--pictures", type=int, default=96)
-parser.add_argument("--skip-workers", action="store_true", help="measure the floor only")
-options = parser.parse_args()
-
-ROUNDS = 6
-distortions = parse_list(options.distortions)
-listing = list_pictures(options.folder)
-crop = crops.parse("paper")
-plan, manifest = make_plan(
-    listing, crop, settings={"clean": "webp", "ssim": "uniform", "exif_orientation": False},
-    shard_size=options.pictures // ROUNDS, limit=options.pictures,
-)  # fmt: skip
-sources = manifest["source"].to_pylist()
+from shards.plan import manifest_rows
+from shards.writer import ShardWriter
 
 
-def floor(shard: int) -> None:
-    for source in sources[shard * plan.per_shard : (shard + 1) * plan.per_shard]:
-        image = pictures.load(Path(listing.root, source).read_bytes())
-        ((_, clean),) = crop.apply(image, 0, "")
-        for distortion in distortions:
-            rgb = clean
-            for step in distortion.steps:
-                if isinstance(step, Codec):
-                    rgb = step.decode(step.encode(rgb))
-                else:
-                    rgb = step.apply(rgb, generator(0, source, distortion.name))
+def floor(source: Path, key: str, crop, distortions) -> None:
+    ((_, clean),) = crop.apply(pictures.load(source.read_bytes()), 0, key)
+    for distortion in distortions:
+        distortion.roundtrip(clean, generator(0, key, distortion.name) if distortion.is_random else None)
 
 
-print(f"{machine()}; {plan.pictures} pictures; {', '.join(d.name for d in distortions)}")
-with tempfile.TemporaryDirectory() as folder:
+def against_floor(folder: str, source: Path, options: argparse.Namespace) -> None:
+    distortions = parse_list(options.distortions)
+    listing = list_pictures(str(source))
+    crop = crops.parse("paper")
+    settings = {"clean": options.clean, "ssim": "uniform", "exif_orientation": False}
+    plan, manifest = make_plan(listing, crop, settings=settings, shard_size=options.pictures)
     dataset = job.create(f"{folder}/d", plan, manifest)
     columns.declare(dataset, distortions)
-    task = Job(f"{folder}/d", tuple(d.name for d in distortions), listing.root)
-    floor(0)  # warm up: imports, first use of every library
-    whole, bare = [], []
-    for shard in range(plan.shards):
-        start = time.perf_counter()
-        run_shard(task, shard, lambda done, bad: None)
-        middle = time.perf_counter()
-        floor(shard)
-        whole.append(middle - start)
-        bare.append(time.perf_counter() - middle)
-    ratios = np.array(whole) / bare
-    print(
-        f"run / floor: {np.median(ratios):.3f} (of {len(ratios)} shards: {ratios.min():.3f} to {ratios.max():.3f})"
-    )
+    names = (columns.CLEAN, *(distortion.name for distortion in distortions))
+    maker = Maker(dataset, distortions, listing.root)
+    rows = manifest_rows(dataset.storage, plan, 0)
+    seconds = {"floor": 0.0, "run": 0.0}
 
-if not options.skip_workers:
-    # As a user runs it: 1,000 pictures a shard, so that these are less than one.
-    busy: dict[int, list[float]] = {1: [], 2: []}
+    def ours(row, read) -> None:
+        records = maker.from_source(row, read, names)
+        for column, record, data in records:
+            writers[column].add(data=data, **record)
 
-    def make(workers: int) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            made = distort.run(
-                options.folder,
-                f"{folder}/d",
-                distortions=options.distortions,
-                limit=options.pictures,
-                workers=workers,
-            )
-            busy[workers].append(sum(made.stages.values()) / (workers * made.seconds))
+    with dataset.storage.scratch(0) as scratch:
+        writers = {
+            name: ShardWriter(dataset.storage, scratch, plan.hash, dataset.column(name), 0) for name in names
+        }
+        for i, (row, read) in enumerate(maker.reads(rows)):
+            turns = {
+                "floor": lambda row=row: floor(Path(listing.root, row["source"]), row["key"], crop, distortions),
+                "run": lambda row=row, read=read: ours(row, read),
+            }
+            if i == 0:
+                turns["floor"]()  # warm up: imports, first use of every library
+            for name in turns if i % 2 else reversed(turns):
+                start = time.process_time()
+                turns[name]()
+                seconds[name] += time.process_time() - start
+        start = time.process_time()
+        for writer in writers.values():
+            writer.commit()
+        seconds["run"] += time.process_time() - start
+    ratio, each = seconds["run"] / seconds["floor"], 1e3 * seconds["floor"] / plan.pictures
+    print(f"{options.distortions}: run / floor {ratio:.3f}; the floor is {each:.1f} ms of CPU a picture")
+    stages = {name: 1e3 * spent / plan.pictures for name, spent in maker.stages.items()}
+    print("  ms a picture: " + ", ".join(f"{name} {spent:.2f}" for name, spent in stages.items()))
 
-    t = side_by_side(3, one=lambda: make(1), two=lambda: make(2))
-    print(f"two workers against one, {options.pictures} pictures, start-up included: {t['one'] / t['two']:.2f}x")
-    for workers, shares in busy.items():
-        print(f"{workers} workers: {np.median(shares):.3f} of their time is work, the rest starting and waiting")
+
+def two_workers(folder: str, source: Path, options: argparse.Namespace) -> None:
+    def run(workers: int) -> None:
+        with tempfile.TemporaryDirectory(dir=folder) as out:
+            command = [Path(sys.executable).parent / "distort", "run", source, f"{out}/d"]
+            command += ["--distortions", options.distortions, "--workers", str(workers)]
+            subprocess.run(command, check=True, capture_output=True)
+
+    t = side_by_side(3, time.perf_counter, one=lambda: run(1), two=lambda: run(2))
+    print(f"two workers against one, whole command: {t['one'] / t['two']:.2f}x")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder")
+    parser.add_argument("--distortions", default="paper")
+    parser.add_argument("--pictures", type=int, default=96)
+    parser.add_argument("--clean", default=next(iter(LOSSLESS)))
+    parser.add_argument("--as-they-are", action="store_true", help="do not enlarge the pictures")
+    parser.add_argument("--skip-workers", action="store_true", help="measure the floor only")
+    options = parser.parse_args()
+    compiled = "compiled" if metrics.kernel() else "not compiled"
+    print(f"{machine()}; metrics.c {compiled}; {options.pictures} pictures, clean crops as {options.clean}")
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "pictures")
+        enlarge(options.folder, options.pictures, source, keep=options.as_they_are)
+        against_floor(folder, source, options)
+        if not options.skip_workers:
+            two_workers(folder, source, options)
+
+
+if __name__ == "__main__":
+    main()

@@ -9,19 +9,40 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from distort import crops, pictures
 from distort.sources import list_pictures
 
 
-def crops_of(folder: str, count: int) -> list[np.ndarray]:
-    """Read-only 224x224 crops of a random sample of the pictures in a folder."""
+def sample_of(folder: str, count: int) -> list[Path]:
+    """A random sample of the pictures in a folder."""
     listing = list_pictures(folder)
     total = len(listing.pictures)
-    sample = [listing.pictures[i] for i in random.Random(0).sample(range(total), min(count, total))]
+    chosen = random.Random(0).sample(range(total), min(count, total))
+    return [Path(listing.root, listing.pictures[i].source) for i in chosen]
+
+
+def crops_of(folder: str, count: int) -> list[np.ndarray]:
+    """Read-only 224x224 crops of a random sample of the pictures in a folder."""
     crop = crops.parse("paper")
-    images = (pictures.load(Path(listing.root, picture.source).read_bytes()) for picture in sample)
+    images = (pictures.load(path.read_bytes()) for path in sample_of(folder, count))
     return [crop.apply(image, 0, "")[0][1] for image in images]
+
+
+def enlarge(folder: str, count: int, target: Path, keep: bool = False) -> None:
+    """Write a random sample of the pictures in a folder to ``target``/all, as large as ImageNet's: 500x375 pixels.
+
+    ``keep`` copies them as they are.
+    """
+    (target / "all").mkdir(parents=True)
+    for i, path in enumerate(sample_of(folder, count)):
+        out = target / "all" / f"{i:05d}.jpg"
+        if keep:
+            out.write_bytes(path.read_bytes())
+            continue
+        with Image.open(path) as image:
+            image.convert("RGB").resize((500, 375), Image.Resampling.BICUBIC).save(out, quality=96)
 
 
 def side_by_side(
