@@ -49,9 +49,7 @@ class MethodCommand(click.Command):
         shared = {option.name for title in ("Recipe", "Options") for option in self.sections[title]}
         for option in self.sections["Method"]:
             if option.name in shared:
-                raise ValueError(
-                    f"method '{name}': every training has an option '{option.name}'; rename the method's"
-                )
+                raise ValueError(f"method '{name}': every training has an option '{option.name}'; rename it")
         example = f"Example: train {name} data/train --val data/val {method.example}" if method.example else None
         super().__init__(
             name, callback=self._train, help=method.__doc__, epilog=example,
