@@ -1,4 +1,4 @@
-// Shows what the nearest point of a figure stands for; with the keyboard, arrow keys go from point to point.
+// Figures: what the nearest point stands for, under the pointer, a tap or the arrow keys. Tables: sorting. The chooser.
 (() => {
   "use strict";
   const tip = document.getElementById("tip");
@@ -28,7 +28,7 @@
     let points; // parsed when first needed
     let at = -1;
     const load = () => (points ??= JSON.parse(plot.querySelector("script").textContent));
-    plot.addEventListener("pointermove", (event) => {
+    const nearest = (event) => {
       const box = plot.getBoundingClientRect();
       let best = REACH * REACH;
       at = -1;
@@ -40,8 +40,10 @@
         }
       });
       at < 0 ? hide() : show(plot, points[at]);
-    });
-    plot.addEventListener("pointerleave", hide);
+    };
+    plot.addEventListener("pointermove", (event) => event.pointerType === "mouse" && nearest(event));
+    plot.addEventListener("click", nearest); // a tap
+    plot.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && hide());
     plot.addEventListener("blur", hide);
     plot.addEventListener("keydown", (event) => {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -53,4 +55,78 @@
     });
   }
   addEventListener("scroll", hide, { passive: true });
+
+  for (const button of document.querySelectorAll(".enlarge")) {
+    button.addEventListener("click", () => {
+      const large = button.previousElementSibling.classList.toggle("large");
+      button.setAttribute("aria-pressed", large);
+    });
+  }
+
+  // A number leads most cells ("69.9 [69.5, 70.3]"); blanks go last in either direction.
+  const value = (cell) => {
+    const text = (cell.firstChild?.textContent ?? "").trim().replaceAll(",", "").replace("−", "-").replace("∞", "Infinity");
+    return text === "" ? null : isNaN(parseFloat(text)) ? (text === "Infinity" ? Infinity : text) : parseFloat(text);
+  };
+  for (const table of document.querySelectorAll("table.sortable")) {
+    const headings = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
+    headings.forEach((heading, column) => {
+      heading.querySelector("button").addEventListener("click", () => {
+        const down = heading.getAttribute("aria-sort") === "ascending";
+        headings.forEach((other) => other.removeAttribute("aria-sort"));
+        heading.setAttribute("aria-sort", down ? "descending" : "ascending");
+        const rows = [...table.tBodies[0].rows].map((row) => [value(row.cells[column]), row]);
+        rows.sort(([a], [b]) => {
+          if (a === null || b === null) return (a === null) - (b === null);
+          const order = typeof a === typeof b && typeof a === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
+          return down ? -order : order;
+        });
+        table.tBodies[0].append(...rows.map(([, row]) => row));
+      });
+    });
+  }
+
+  // Closed details are not printed.
+  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => (one.open = true)));
+
+  const candidates = document.getElementById("candidates");
+  if (candidates) {
+    const rows = JSON.parse(candidates.textContent); // cheapest first
+    const [budget, unit, pps, answer] = ["budget", "unit", "pps", "answer"].map((id) => document.getElementById(id));
+    const number = (x, digits) => (x === null ? "" : x.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
+    const choose = () => {
+      document.getElementById("pps-label").hidden = unit.value !== "kbps";
+      const limit = (row) => ({
+        bytes: +budget.value,
+        bpp: (budget.value * row.bytes) / row.bpp,
+        kbps: (1000 * budget.value) / 8 / pps.value,
+      })[unit.value];
+      const best = new Map();
+      for (const row of rows) {
+        const place = row.dataset + "\n" + row.network;
+        if (row.bytes <= limit(row) && !(row.accuracy <= best.get(place)?.accuracy)) best.set(place, row);
+      }
+      answer.replaceChildren();
+      if (!best.size) {
+        answer.textContent = `Nothing that was tested is so small: the cheapest is ${rows[0].distortion} with ${number(rows[0].bytes, 0)} bytes.`;
+        return;
+      }
+      const table = document.createElement("table");
+      const line = (cells, kind, into) => {
+        const row = into.insertRow();
+        for (const text of cells) row.append(Object.assign(document.createElement(kind), { textContent: text, className: row.cells.length < 4 ? "l" : "" }));
+      };
+      line(["dataset", "network", "distortion", "method", "bytes", "bpp", "top-1 (%)", "95 %", "PSNR (dB)"], "th", table.createTHead());
+      const body = table.createTBody();
+      for (const row of best.values()) {
+        const interval = row.low === null ? "" : `${number(row.low, 1)} – ${number(row.high, 1)}`;
+        line([row.dataset, row.network, row.distortion, row.method, number(row.bytes, 0), number(row.bpp, 3),
+          number(row.accuracy, 2), interval, number(row.psnr, 2)], "td", body);
+      }
+      answer.append(table);
+    };
+    for (const input of [budget, unit, pps]) input.addEventListener("input", choose);
+    budget.form.addEventListener("submit", (event) => event.preventDefault());
+    choose();
+  }
 })();

@@ -16,14 +16,18 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
-from report import look
+from report import choose, look
 from report.contents import Contents
 from report.tables import Table
 
 ROWS = 300  #: of a table on the page; the files hold all
 POINTS = 5000  #: of one figure that answer the pointer
-SVG_LIMIT = 700_000  #: bytes of one inline SVG; a larger one is shown as its PNG
-BUDGET = 6_500_000  #: bytes of all figures on the page; further ones are links
+SVG_LIMIT = 400_000  #: bytes of one inline SVG; a larger one is shown as its PNG
+#: Fields of a candidate for the chooser, by what ``accuracy`` calls them.
+CHOICE = {name: name for name in ("accuracy", "low", "high")}
+CHOICE |= {"bytes": "bytes_mean", "bpp": "bpp_mean", "psnr": "psnr_mean"}
+CANDIDATES = 5000
+BUDGET = 2_400_000  #: bytes of all figures on the page; further ones are links
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,7 @@ class Shown:
 
     @property
     def points(self) -> Markup:
-        # "</script" would end the element, "<!--" would keep it from ending
-        text = json.dumps(self.inline.points, ensure_ascii=False, separators=(",", ":"))
-        return Markup(text.replace("<", "\\u003c"))
+        return script_json(self.inline.points)
 
     @property
     def size(self) -> int:
@@ -149,9 +151,30 @@ def render(
         kept=kept,
         sheets=sheets,
         missing=missing,
+        deploy=deployable(contents),
         sources=contents.published,
         settings=settings(contents),
     )
+
+
+def deployable(contents: Contents) -> Markup | None:
+    """What the chooser chooses from, as JSON: every tested column with a rate, cheapest first."""
+    rows = [
+        {
+            "dataset": row["dataset"],
+            "network": row["arch"],
+            "distortion": row["distortion"],
+            "method": row["label"],
+            **{name: row[field] for name, field in CHOICE.items()},
+        }
+        for row in choose.candidates(contents.accuracy)
+    ]
+    return script_json(rows[:CANDIDATES]) if rows else None
+
+
+def script_json(value: object) -> Markup:
+    """JSON for a script element: "</script" would end it, "<!--" would keep it from ending."""
+    return Markup(json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"))
 
 
 def facts(contents: Contents) -> list[str]:

@@ -106,7 +106,9 @@ def parts(spec: Spec, contents: Contents) -> Iterator[tuple[str, pa.Table, str]]
         told = [value for field, value in zip(spec.per, values, strict=True) if field not in constant]
         suffix = "".join(f"-{slug(value)}" for value in told)
         title = ", ".join(
-            value for field, value in zip(spec.per, values, strict=True) if field != "dataset" or value in told
+            members[0]["label"] if field == "method" else value
+            for field, value in zip(spec.per, values, strict=True)
+            if field != "dataset" or value in told
         )
         yield spec.name + suffix, pa.Table.from_pylist(members, schema=table.schema), f": {title}"
 

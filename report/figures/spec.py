@@ -34,9 +34,15 @@ def label(series: str, rows: list[dict]) -> str:
 def sentence(row: dict, field: str, unit: str) -> str:
     """What the page says about a point: distortion, the value, and what it costs."""
     parts = [row["distortion"], f"{unit.split(' (')[0]} {shown(row[field], unit)}"]
+    if field == "accuracy":
+        if row["low"] is not None:
+            parts.append(f"95 %: {row['low']:.2f} – {row['high']:.2f}")
+        parts.append(
+            f"n {row['n']:,}" + (f", {row['seeds']} seeds" if row["seeds"] > 1 else "") if row["n"] else ""
+        )
     if row.get("bytes_mean") is not None:
         parts.append(f"{row['bytes_mean']:,.0f} bytes, {row['bpp_mean']:.3f} bpp")
-    return "\n".join(parts)
+    return "\n".join(filter(None, parts))
 
 
 def shown(value: float, unit: str) -> str:

@@ -14,6 +14,7 @@ from itertools import groupby
 
 MISSING = ""  #: a blank, never a zero
 FLOAT = 25  #: rows of one LaTeX float: what a page holds
+ACROSS = 60  #: columns of a table on the page
 PAGE = 345  #: points: the text width of LaTeX's article class
 GAP = 3  #: points on either side of a cell
 #: LaTeX's font sizes with the mean width of a character in points.
@@ -126,7 +127,7 @@ class Table:
 
     def _latex_groups(self) -> list[str]:
         cells, rules, at = [], [], 1
-        for group, members in self.groups():
+        for group, members in spanned(self.columns):
             cells.append(
                 f"\\multicolumn{{{members}}}{{c}}{{{escape_latex(group)}}}" if group else "&" * (members - 1)
             )
@@ -135,31 +136,35 @@ class Table:
             at += members
         return [" & ".join(cells) + r" \\", "".join(rules)] if rules else []
 
-    def groups(self) -> list[tuple[str, int]]:
-        """Group headings with the number of columns that each spans."""
-        return [(group, len(list(members))) for group, members in groupby(column.group for column in self.columns)]
-
     def html(self, limit: int) -> str:
-        """A ``<table>`` of at most ``limit`` rows; the files hold all of them."""
-        lines = ["<table>", "<thead>"]
-        if any(group for group, _ in self.groups()):
+        """A ``<table>`` of at most ``limit`` rows and ``ACROSS`` columns; the files hold all of them."""
+        columns = self.columns[:ACROSS]
+        lines = [f'<table class="sortable"><caption class="hidden">{html.escape(self.title)}</caption>', "<thead>"]
+        if any(column.group for column in columns):
             spans = "".join(
-                f'<th colspan="{members}"{" class=group" if group else ""}>{html.escape(group)}</th>'
-                for group, members in self.groups()
+                f'<th colspan="{members}" class=group scope=colgroup>{html.escape(group)}</th>'
+                if group
+                else f'<td colspan="{members}"></td>'
+                for group, members in spanned(columns)
             )
             lines.append(f"<tr>{spans}</tr>")
-        marks = [" class=l" if column.left else "" for column in self.columns]
-        headings = zip(marks, self.columns, strict=True)
-        lines.append(
-            "<tr>"
-            + "".join(f"<th scope=col{mark}>{html.escape(c.heading)}</th>" for mark, c in headings)
-            + "</tr>"
+        marks = [" class=l" if column.left else "" for column in columns]
+        headings = "".join(
+            f"<th scope=col{mark}><button type=button>{html.escape(column.heading)}</button></th>"
+            for mark, column in zip(marks, columns, strict=True)
         )
-        lines += ["</thead>", "<tbody>"]
+        lines += [f"<tr>{headings}</tr>", "</thead>", "<tbody>"]
         for record in self.records[:limit]:
-            cells = ((mark, column.cell(record)) for mark, column in zip(marks, self.columns, strict=True))
-            lines.append("<tr>" + "".join(f"<td{mark}>{_html_cell(cell)}</td>" for mark, cell in cells) + "</tr>")
+            cells = [(mark, column.cell(record)) for mark, column in zip(marks, columns, strict=True)]
+            first = f"<th scope=row{cells[0][0]}>{_html_cell(cells[0][1])}</th>"
+            rest = "".join(f"<td{mark}>{_html_cell(cell)}</td>" for mark, cell in cells[1:])
+            lines.append(f"<tr>{first}{rest}</tr>")
         return "\n".join([*lines, "</tbody>", "</table>"])
+
+
+def spanned(columns: Sequence[Column]) -> list[tuple[str, int]]:
+    """Group headings with the number of columns that each spans."""
+    return [(group, len(list(members))) for group, members in groupby(column.group for column in columns)]
 
 
 def number(value: float | None, digits: int, spread: float | None = None, sign: bool = False) -> Text:
