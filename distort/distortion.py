@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import math
 import os
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -192,11 +194,25 @@ def _registered(text: grammar.StepName) -> grammar.StepName:
     name, dash, value = text.name.partition("-")
     if dash and text.value is None and name in known:
         return grammar.StepName(name, value, text.words)
-    near = difflib.get_close_matches(name, [*known, *PRESETS], n=1, cutoff=0.5)
-    if not near:
-        raise DistortionError(f"unknown distortion '{text}': 'distort list' shows what there is")
-    hint = near[0] if near[0] in PRESETS else grammar.StepName(near[0], text.value, text.words)
-    raise DistortionError(f"unknown distortion '{text}': did you mean '{hint}'?")
+    raise DistortionError(_unknown(text, known))
+
+
+def _unknown(text: grammar.StepName, known: list[str]) -> str:
+    """What to say of a step that does not exist, with the nearest one that does."""
+    if not str(text):
+        return "a step is missing: distortions are joined by single '+', as in 'noise-20+jpeg-10'"
+    if re.search(r"[;|/\s]", str(text)):
+        return f"unknown distortion '{text}': distortions are separated by commas, as in 'jpeg-10,webp-20'"
+    # Also without the dash, as in jpeg10.
+    written = re.fullmatch(r"(.*?)[_=]?([0-9.]*)", text.name) if text.value is None else None
+    candidates = {text.name.lower(): text.value}
+    if written and written[2]:
+        candidates[written[1].lower()] = written[2]
+    for name, value in reversed(candidates.items()):
+        if near := difflib.get_close_matches(name, [*known, *PRESETS, "clean"], n=1, cutoff=0.6):
+            hint = str(grammar.StepName(near[0], value, text.words)) if near[0] in known else near[0]
+            return f"unknown distortion '{text}': did you mean '{hint}'?"
+    return f"unknown distortion '{text}': 'distort list' shows what there is"
 
 
 def _value(kind: type[Step], number: str | None) -> float:
@@ -205,10 +221,7 @@ def _value(kind: type[Step], number: str | None) -> float:
         raise DistortionError(
             f"{kind.name} needs its {kind.parameter} ({limits}) after a dash, as in '{kind.example}'"
         )
-    try:
-        value = float(number)
-    except ValueError:
-        value = float("nan")
+    value = float(number) if grammar.NUMBER.fullmatch(number) else math.nan
     if not kind.low <= value <= kind.high:
         raise DistortionError(f"{kind.name} {kind.parameter} must be {limits}, got {number}")
     if value == int(value):
@@ -220,6 +233,8 @@ def _value(kind: type[Step], number: str | None) -> float:
 
 def _options(kind: type[Step], text: grammar.StepName) -> tuple[str, ...]:
     for option in text.words:
+        if not option:
+            raise DistortionError(f"'{text}': an option is missing after ':'")
         if option not in kind.options:
             known = ", ".join(f":{o}" for o in kind.options) or "none"
             raise DistortionError(f"unknown option ':{option}' in '{text}'; {kind.name} has {known}")

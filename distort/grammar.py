@@ -21,7 +21,8 @@ from pathlib import PurePosixPath
 
 JOIN, OPTION = "+", ":"
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:-[A-Za-z][A-Za-z0-9_]*)*")  #: what a codec may be registered as
-STEP = re.compile(r"(?P<name>[^:]*?)(?:-(?P<value>[0-9]+\.?[0-9]*|\.[0-9]+))?(?P<words>(?::[^:]*)*)", re.DOTALL)
+NUMBER = re.compile(r"[0-9]+\.?[0-9]*|\.[0-9]+")
+STEP = re.compile(rf"(?P<name>[^:]*?)(?:-(?P<value>{NUMBER.pattern}))?(?P<words>(?::[^:]*)*)", re.DOTALL)
 LABEL = re.compile(r"[A-Za-z0-9_.-]+")
 
 

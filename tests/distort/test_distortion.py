@@ -23,7 +23,22 @@ from distort.distortion import PRESETS, DistortionError, generator, parse, parse
         ("jpeg-10:444:422", "'jpeg-10:444:422': choose one of :444, :422"),
         ("webp-20:444", "unknown option ':444' in 'webp-20:444'; webp has none"),
         ("noise-20+jpg-10", "unknown distortion 'jpg-10': did you mean 'jpeg-10'?"),
-        ("", "unknown distortion '': 'distort list' shows what there is"),
+        ("", "a step is missing: distortions are joined by single '+', as in 'noise-20+jpeg-10'"),
+        ("jpeg-10+", "a step is missing: distortions are joined by single '+', as in 'noise-20+jpeg-10'"),
+        ("jpeg10", "unknown distortion 'jpeg10': did you mean 'jpeg-10'?"),
+        ("bpg_41:444", "unknown distortion 'bpg_41:444': did you mean 'bpg-41:444'?"),
+        ("j2k75", "unknown distortion 'j2k75': did you mean 'j2k-75'?"),
+        ("JPEG-10", "unknown distortion 'JPEG-10': did you mean 'jpeg-10'?"),
+        ("jpg-10:444", "unknown distortion 'jpg-10:444': did you mean 'jpeg-10:444'?"),
+        ("clean-3", "unknown distortion 'clean-3': did you mean 'clean'?"),
+        ("qwertz-3", "unknown distortion 'qwertz-3': 'distort list' shows what there is"),
+        (
+            "jpeg-10;webp-20",
+            "unknown distortion 'jpeg-10;webp-20': distortions are separated by commas, as in 'jpeg-10,webp-20'",
+        ),
+        ("jpeg-10:", "'jpeg-10:': an option is missing after ':'"),
+        ("jpeg-1e1", "jpeg quality must be 1..100, got 1e1"),
+        ("jpeg-٣", "jpeg quality must be 1..100, got ٣"),
     ],
 )
 def test_a_wrong_name_says_what_would_be_right(name, message):
