@@ -160,7 +160,7 @@ def prepare_run(
         every = wanted + [parse(name) for name in there.columns if name not in known]
         mended = retry.mended(there, root, every, range(part[0] - 1, there.plan.shards, part[1]))
         wanted = every if mended else wanted
-    columns.declare(there, wanted, any_version)
+    columns.declare(there, wanted, any_version, again=bool(mended))
     retry.take_back(there, mended)
     return Prepared(there, wanted, root)
 

@@ -21,11 +21,14 @@ CLEAN = "clean"
 ADVICE = "\nUse what it was made with, or make a new dataset; --any-version mixes library versions in one column."
 
 
-def declare(dataset: Dataset, distortions: list[Distortion], any_version: bool = False) -> None:
+def declare(
+    dataset: Dataset, distortions: list[Distortion], any_version: bool = False, again: bool = False
+) -> None:
     """Write ``column.json`` of every column that is new; refuse one that would be made otherwise here.
 
-    What is finished is only read, so its library versions may differ. ``any_version`` lets them differ elsewhere,
-    too, but no settings. Raises DatasetError, also when a codec cannot hold crops of this size.
+    What is finished is only read, so its library versions may differ, unless some of it is made ``again``.
+    ``any_version`` lets them differ elsewhere, too, but no settings. Raises DatasetError, also when a codec cannot
+    hold crops of this size.
     """
     _check_size(dataset, distortions)
     for name, column in _described(dataset, distortions):
@@ -34,7 +37,7 @@ def declare(dataset: Dataset, distortions: list[Distortion], any_version: bool =
             with suppress(FileExistsError):  # another job was faster
                 dataset.storage.create(file, (json.dumps(column, indent=2, sort_keys=True) + "\n").encode())
             vars(dataset).pop("columns", None)  # read again, with the new one
-        if clash := _clash(dataset, name, column, any_version):
+        if clash := _clash(dataset, name, column, any_version, again):
             raise DatasetError(
                 f"{dataset.storage.url}: column '{name}' was made otherwise, more of it would not match:{clash}"
             )
@@ -92,12 +95,12 @@ def _column(name: str, extension: str, steps: list[dict]) -> tuple[str, dict]:
     return name, json.loads(json.dumps({"column": name, "extension": extension, "steps": steps}))
 
 
-def _clash(dataset: Dataset, name: str, column: dict, any_version: bool) -> str:
+def _clash(dataset: Dataset, name: str, column: dict, any_version: bool, again: bool = False) -> str:
     """How ``column`` differs from what the dataset says of it, with advice; empty when it does not.
 
     Nothing is compared of finished clean crops, and no versions of other columns that are finished.
     """
-    finished = name in dataset.columns and len(dataset.committed(name)) == dataset.plan.shards
+    finished = not again and name in dataset.columns and len(dataset.committed(name)) == dataset.plan.shards
     if finished and name == CLEAN:
         return ""
     differences = list(_differences(dataset.columns.get(name) or {}, column, any_version or finished))

@@ -442,6 +442,22 @@ def test_bad_pictures_are_tried_again_on_request(tree, tmp_path, digests):
     assert digests(d) == digests(tmp_path / "expected")  # webp-20 too
 
 
+def test_another_version_tries_no_picture_again_and_takes_nothing_back(tree, tmp_path, digests):
+    source, d = tmp_path / "source", tmp_path / "d"
+    shutil.copytree(tree / "animals", source)
+    good = (source / "chelsea_0.jpg").read_bytes()
+    (source / "chelsea_0.jpg").write_bytes(b"")
+    work = {"distortions": "jpeg-10", "workers": 1, "max_bad": 1}
+    distort.run(source, d, **work)
+    (source / "chelsea_0.jpg").write_bytes(good)
+    column = d / "jpeg-10" / "column.json"
+    column.write_text(column.read_text().replace('"pillow": "', '"pillow": "0.'))
+    before = digests(d)
+    with pytest.raises(DatasetError, match="column 'jpeg-10' was made otherwise"):
+        distort.run(source, d, **work, retry=True)
+    assert digests(d) == before
+
+
 # Damage at random
 
 
