@@ -6,7 +6,7 @@ import functools
 import re
 from typing import NamedTuple
 
-from distort import codecs
+from distort import codecs, grammar
 from distort.codecs.base import Codec
 
 LOSSLESS = "lossless"
@@ -51,3 +51,11 @@ def _signatures() -> list[tuple[str, re.Pattern[bytes]]]:
         if issubclass(step, Codec) and step.signature:
             found.append((name, re.compile(step.signature, re.DOTALL)))
     return found
+
+
+def header_of(column: str) -> Header:
+    """What the headers of a column's bitstreams say: its last codec and VALUE. ``clean`` is lossless."""
+    if column == "clean":
+        return Header(LOSSLESS, None)
+    step = grammar.split(column)[-1]
+    return Header(step.name, None if step.value is None else float(step.value))

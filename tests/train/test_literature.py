@@ -1,6 +1,7 @@
 """The systems of the literature from the command line to one results file: they train, and stand side by side."""
 
 import pytest
+import torch
 
 from train.feed.data import Source, Stream
 from train.feed.slices import Run, evaluation
@@ -105,3 +106,36 @@ def test_tent_stands_beside_the_network_that_it_adapts(evaluate, weights):
 
 def test_augmix_trains(train, evaluate):
     assert evaluate("--checkpoint", train("augmix"))["augmix"]["model"]["counts_everywhere"]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_distortions_made_while_reading_are_those_that_the_distorter_stores(val_set, workers):
+    names = ("jpeg-10", "j2k-75")
+    sources = [Source(str(val_set), (Mixture(names, online=online),), headers=online) for online in (True, False)]
+    found = []
+    for source in sources:
+        with batches(Stream(source, evaluation([Run(0, 0, 12)], rank=0, ranks=1, batch=12)), workers) as feed:
+            (batch,) = list(feed)
+            found.append(batch.apply(torch.clone))
+    assert torch.equal(found[0].images["mixture"], found[1].images["mixture"])
+    assert set(found[0].drawn["mixture"].tolist()) == {0, 1}
+    assert [str(h) for h in found[0].headers["mixture"]] == [names[i] for i in found[0].drawn["mixture"]]
+
+
+def test_noise_made_while_reading_is_drawn_anew_in_every_epoch_and_the_same_again(val_set):
+    pictures = []
+    for epoch in (0, 1, 0):
+        source = Source(str(val_set), (Mixture(("noise-20",), online=True),))
+        order = evaluation([Run(0, 0, 4)], rank=0, ranks=1, batch=4)
+        with batches(Stream(source, order, epoch=epoch)) as feed:
+            pictures += [batch.images["mixture"].clone() for batch in feed]
+    assert torch.equal(pictures[0], pictures[2])
+    assert not torch.equal(pictures[0], pictures[1])
+
+
+def test_feature_consistency_with_qualities_that_no_column_has(train, cli, train_set, val_set, weights):
+    train("consistency", "--columns", "jpeg-5,jpeg-37,jpeg-95", "--online", "--rmb", name="online")
+    done = cli("consistency", train_set, "--val", val_set, "--columns", "jpg-5", "--online",
+               "--arch", "shufflenet_v2_x0_5", "--weights", weights, "--out", "nowhere")  # fmt: skip
+    assert done.exit_code != 0
+    assert "unknown distortion 'jpg-5': did you mean 'jpeg-5'" in done.output

@@ -5,12 +5,11 @@ import torch
 from torch import nn
 
 from distort import codecs
-from distort.codecs.headers import Header
+from distort.codecs.headers import Header, header_of
 from distort.codecs.lossless import LOSSLESS
 from shards.dataset import Dataset
 from train.networks import models
 from train.routing import NoExpert, Router
-from train.routing.router import header_of
 
 
 class Says(nn.Module):

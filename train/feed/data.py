@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import mmap
 from collections import deque
@@ -15,13 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distort.codecs import ColumnDecoder, decoder
-from distort.codecs.headers import UNKNOWN, Header, read_header
+from distort.codecs import ColumnDecoder, decoder, get
+from distort.codecs.headers import UNKNOWN, Header, header_of, read_header
+from distort.distortion import Distortion, generator
 from shards.access import ColumnReader, Files, same_rows
 from shards.dataset import Dataset
 from shards.errors import DatasetError
 from train.feed.slices import ROW_BITS, Read, reads, split_place
 from train.feed.teachers import CachedTeacher
+from train.methods.reads import CLEAN
 
 if TYPE_CHECKING:
     from train.methods.reads import Mixture
@@ -93,7 +96,7 @@ class Picture:
 
     name: str
     columns: list[ColumnReader]
-    decoders: list[ColumnDecoder]
+    decoders: list[Decode]
     mixture: Mixture | None = None
 
     def draw(self, seed: int, epoch: int, keys: Sequence[str]) -> list[int]:
@@ -112,9 +115,42 @@ class Picture:
         """The pictures of samples, of which this is number ``which``, in ``out`` as far as they have its shape."""
         bitstreams = [sample.bitstreams[which] for sample in samples]
         if not self.mixture:
-            return self.decoders[0].batch(bitstreams, out)
+            first = self.decoders[0]
+            assert isinstance(first, ColumnDecoder)
+            return first.batch(bitstreams, out)
         drawn = [sample.drawn[which] for sample in samples]
         return [self.decoders[drawn[i]](data, out[i]) for i, data in enumerate(bitstreams)]
+
+    def header(self, sample: Sample, which: int) -> Header:
+        """What the bitstream says of itself; nothing when its codec cannot be told from others."""
+        if self.mixture and self.mixture.online:
+            return header_of(self.mixture.columns[sample.drawn[which]])
+        try:
+            return read_header(sample.bitstreams[which])
+        except ValueError:
+            return UNKNOWN
+
+
+@dataclass(frozen=True)
+class Distorting:
+    """Decodes a clean crop and distorts it by the distorter's own codecs; seed, epoch and picture draw noise."""
+
+    decode: ColumnDecoder
+    distortion: Distortion
+    seed: int
+    epoch: int
+
+    def __call__(self, data: bytes, out: np.ndarray | None = None) -> np.ndarray:
+        """The uint8 (height, width, 3) picture, in ``out`` when it has its shape."""
+        rng = generator(self.seed, str(self.epoch), hashlib.sha256(data).hexdigest() + self.distortion.name)
+        rgb = self.distortion.roundtrip(self.decode(data), rng).rgb
+        if out is None or out.shape != rgb.shape:
+            return rgb
+        out[...] = rgb
+        return out
+
+
+Decode = ColumnDecoder | Distorting
 
 
 class Reader:
@@ -133,13 +169,19 @@ class Reader:
         columns: dict[str, ColumnReader] = {}
         self.pictures = []
         for part in source.columns:
-            names = (part,) if isinstance(part, str) else part.columns
+            names = (part,) if isinstance(part, str) else part.stored
             for name in names:
                 columns.setdefault(name, ColumnReader(dataset, name, files, ("width", "height"), **held))
             readers = [columns[name] for name in names]
-            decoders = [decoder(dataset.column(name)) for name in names]
-            whole = (part, readers, decoders) if isinstance(part, str) else (part.name, readers, decoders, part)
-            self.pictures.append(Picture(*whole))
+            decoders: list[Decode] = [decoder(dataset.column(name)) for name in names]
+            if isinstance(part, str):
+                self.pictures.append(Picture(part, readers, decoders))
+                continue
+            if part.online:
+                decoders = [
+                    Distorting(decoder(dataset.column(CLEAN)), get(name), seed, epoch) for name in part.columns
+                ]
+            self.pictures.append(Picture(part.name, readers, decoders, part))
         self.columns = list(columns.values())
         self.teacher = None if source.teacher is None else CachedTeacher(dataset, source.teacher, files)
         self._compared: set[int] = set()
@@ -206,7 +248,7 @@ class Reader:
                 if picture.mixture
             },
             {
-                picture.name: [_header(sample.bitstreams[i]) for sample in samples]
+                picture.name: [picture.header(sample, i) for sample in samples]
                 for i, picture in enumerate(self.pictures)
                 if self.headers
             },
@@ -240,14 +282,6 @@ class Reader:
     def _where(self, picture: Picture, which: int, sample: Sample) -> str:
         column = picture.columns[sample.drawn[which]].name
         return f"{self.url}: column '{column}', shard {sample.place >> ROW_BITS:06d}, key '{sample.key}'"
-
-
-def _header(bitstream: bytes) -> Header:
-    """What a bitstream says of itself; nothing when its codec cannot be told from others."""
-    try:
-        return read_header(bitstream)
-    except ValueError:
-        return UNKNOWN
 
 
 def _memory(size: int, shared: bool) -> np.ndarray:

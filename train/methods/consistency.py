@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from distort.distortion import parse
 from train.methods.base import Context, Defaults, Losses, Method
 from train.methods.reads import CLEAN, Mixture, Reads, listed
 from train.options import option
@@ -34,6 +35,7 @@ class Consistency(Method):
     @dataclass(frozen=True)
     class Options:
         columns: str = option(help="Distortions to draw from, comma-separated, as jpeg-10,jpeg-5.")
+        online: bool = option(False, help="Make the distortions of the clean crops while training.")
         taps: str | None = option(
             None, metavar="LAYERS", help="Layers to compare, comma-separated. Default: the last four stages."
         )
@@ -44,7 +46,10 @@ class Consistency(Method):
 
     def __init__(self, options: Any, context: Context) -> None:
         super().__init__(options, context)
-        self.mixture = Mixture(listed(options.columns), DISTORTED)
+        self.mixture = Mixture(listed(options.columns), DISTORTED, options.online)
+        if options.online:
+            for name in self.mixture.columns:
+                parse(name)  # refused now, not by the first picture
         self.layers: list[str] = []
 
     def reads(self) -> Reads:

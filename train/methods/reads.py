@@ -18,11 +18,17 @@ class Mixture:
 
     columns: tuple[str, ...]
     name: str = "mixture"  #: in ``batch.images``; ``batch.drawn[name]`` says which column each picture is of
+    online: bool = False  #: the columns are distortions that are made of the clean crops while reading
 
     def draw(self, seed: int, epoch: int, key: str) -> int:
         """Index of the column that is read of the sample ``key``; all are equally likely."""
         digest = hashlib.sha256(f"{seed} {epoch} {self.name} {key}".encode()).digest()
         return int.from_bytes(digest[:8], "little") % len(self.columns)
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """For each of ``columns`` the column that is read."""
+        return (CLEAN,) * len(self.columns) if self.online else self.columns
 
     def judged(self) -> Mixture:
         """What selection reads instead, the same in every epoch."""
@@ -47,9 +53,7 @@ class Reads:
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column that may be read, each once."""
-        found = [
-            name for part in self.pictures for name in (part.columns if isinstance(part, Mixture) else [part])
-        ]
+        found = [name for part in self.pictures for name in (part.stored if isinstance(part, Mixture) else [part])]
         return tuple(dict.fromkeys(found))
 
 

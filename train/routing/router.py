@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from distort import codecs, grammar
-from distort.codecs.headers import LOSSLESS, Header, read_header
+from distort import codecs
+from distort.codecs.headers import LOSSLESS, Header, header_of, read_header
 from train.networks.precision import exact
 from train.networks.wrapped import quality
 from train.routing.committee import grouped
@@ -24,21 +24,12 @@ if TYPE_CHECKING:
 
 OTHERWISE = ("nearest", "base", "error")  #: what to do with a bitstream that no expert was trained for
 TOLERANCE = 0.1  #: relative, of values that a format tells roughly (JPEG 2000's ratio)
-CLEAN = "clean"
 
 Answering = Callable[[Tensor], Tensor]
 
 
 class NoExpert(ValueError):
     """No expert was trained for a bitstream, and the policy offers nothing else; the message names both."""
-
-
-def header_of(column: str) -> Header:
-    """What the headers of a column's bitstreams say: its last codec and VALUE. ``clean`` is lossless."""
-    if column == CLEAN:
-        return Header(LOSSLESS, None)
-    step = grammar.split(column)[-1]
-    return Header(step.name, None if step.value is None else float(step.value))
 
 
 class Router(nn.Module):
