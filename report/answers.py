@@ -63,5 +63,5 @@ class Answers:
 
     def matrix(self, runs: Sequence[dict]) -> np.ndarray | None:
         """Float (runs, n). None when any run has no per-sample results."""
-        rows = [self.right(run) for run in runs]
-        return None if not rows or any(row is None for row in rows) else np.stack(rows)
+        rows = [row for run in runs if (row := self.right(run)) is not None]
+        return np.stack(rows) if rows and len(rows) == len(runs) else None

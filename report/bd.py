@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
+from typing import Any
 
 from report import intervals
 
@@ -19,9 +18,9 @@ STEP = 1e-5  #: of numerical derivatives, in decades of rate and as a fraction o
 class Point:
     """One quality of a codec: mean rate, mean quality, and where both come from picture by picture."""
 
-    rate: float | None
-    quality: float | None
-    source: object = None
+    rate: Any  #: float; None where it is not known, which ``usable`` leaves out
+    quality: Any
+    source: Any = None
 
 
 Curve = Sequence[Point]
@@ -110,7 +109,7 @@ def delta(anchor: Curve, test: Curve, variance: Variance | None = None) -> Delta
     the estimate whose variance is the delta's, or None; see ``intervals``.
     """
     a, t = usable(anchor), usable(test)
-    counts = {"anchor_points": len(a), "test_points": len(t)}
+    counts: dict[str, Any] = {"anchor_points": len(a), "test_points": len(t)}
     for which, curve in (("anchor", a), ("test", t)):
         if len(curve) < POINTS:
             return Delta(reason=f"{which} has {len(curve)} of {POINTS} points", **counts)
@@ -121,8 +120,8 @@ def delta(anchor: Curve, test: Curve, variance: Variance | None = None) -> Delta
     if value := _with_interval(quality, logs, (a, t), variance):
         middle, low, high = value
         found = replace(found, bd_quality=middle, bd_quality_low=low, bd_quality_high=high)
-    for which, curve in zip(("anchor", "test"), up, strict=True):
-        if len(curve) < 2:
+    for which, rise in zip(("anchor", "test"), up, strict=True):
+        if len(rise) < 2:
             return replace(found, reason=f"{which} is flat or falls", flag=None)
     low, high = max(up[0][0][1], up[1][0][1]), min(up[0][-1][1], up[1][-1][1])
     overlap = max(high - low, 0) / (max(up[0][-1][1], up[1][-1][1]) - min(up[0][0][1], up[1][0][1]))
@@ -178,5 +177,6 @@ def _derivatives(function: Callable, logs: list, curves: tuple[Curve, Curve]) ->
                     end = function(*moved)
                     ends.append(math.nan if end is None else end)
                 slopes.append((ends[0] - ends[1]) / (2 * step))
-            found.append((point, *(0.0 if np.isnan(slope) else slope for slope in slopes)))
+            by_rate, by_quality = (0.0 if math.isnan(slope) else float(slope) for slope in slopes)
+            found.append((point, by_rate, by_quality))
     return found

@@ -47,7 +47,7 @@ def affordable(rows: Sequence[dict[str, Any]], budget: float) -> list[dict[str, 
 
 
 def budget_in_bytes(
-    pixels: float, bytes_: float | None, bpp: float | None, kbps: float | None, pps: float
+    pixels: float, bytes_: float | None, bpp: float | None, kbps: float | None, pps: float | None
 ) -> float:
     """Bytes per picture: as given, from bits per pixel of ``pixels``, or from kbit/s and pictures a second."""
     if bytes_ is not None:

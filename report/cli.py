@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,7 +23,7 @@ RESULTS = click.option(
 
 @click.group(cls=Group)
 @click.version_option(package_name="codecproof")
-def main():
+def main() -> None:
     """Turn datasets and results into the tables and figures that papers print, and into one page."""
 
 
@@ -36,7 +38,10 @@ def main():
 @click.option("--key", help="Sample on the artifact sheet; the first one otherwise.")
 @click.option("--anchor", help="Codec or method that BD-rates are against, as WebP; the first one otherwise.")
 @click.option("--pdf", is_flag=True, help="Every figure as PDFs for papers as well, a column and a page wide.")
-def build(paths, results, published, out, title, key, anchor, pdf):
+def build(
+    paths: tuple[str, ...], results: tuple[str, ...], published: tuple[str, ...], out: Path, title: str | None,
+    key: str | None, anchor: str | None, pdf: bool,
+) -> None:  # fmt: skip
     """Write OUT/index.html, OUT/tables and OUT/figures from every DATASET.
 
     A path that holds results.json instead of dataset.json counts as results.
@@ -63,7 +68,7 @@ def build(paths, results, published, out, title, key, anchor, pdf):
 @click.option(
     "--csv", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write the table there as well."
 )
-def compare(paths, results, published, file):
+def compare(paths: tuple[str, ...], results: tuple[str, ...], published: tuple[str, ...], file: Any) -> None:
     """Print published values, those of Marie et al. 2022 if not told otherwise, beside measured ones."""
     from report.tables.comparisons import digits
     from report.tables.comparisons import published as make
@@ -101,7 +106,10 @@ def compare(paths, results, published, file):
 @click.option("--pps", type=click.FloatRange(0, min_open=True), help="Pictures per second over that link.")
 @click.option("--arch", help="Only this network; otherwise the best of each.")
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Answers per network.")
-def choose(paths, results, published, bytes_, bpp, kbps, pps, arch, top):
+def choose(
+    paths: tuple[str, ...], results: tuple[str, ...], published: tuple[str, ...], bytes_: float | None,
+    bpp: float | None, kbps: float | None, pps: float | None, arch: str | None, top: int,
+) -> None:  # fmt: skip
     """Print the codec, quality and method of the highest accuracy within a budget of bytes per picture."""
     from report import choose as chooser
     from report.names import by
@@ -145,7 +153,9 @@ def _require_ours(file: Path) -> None:
             raise ValueError(f"{file} is there and no comparison wrote it: choose another --csv")
 
 
-def _collect(paths, results, published, anchor=None):
+def _collect(
+    paths: Sequence[str], results: Sequence[str], published: Sequence[str], anchor: str | None = None
+) -> Any:
     from report.api import collect
     from shards.results import FILE
 

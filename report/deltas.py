@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -139,8 +140,8 @@ class Deltas:
         """Of the delta whose derivatives are given, picture by picture and seed by seed."""
         if len({self.pictures.plan(point.source.dataset) for point, _, _ in slopes}) != 1:
             return None
-        constant: np.ndarray | float = 0.0
-        clusters: dict[tuple, np.ndarray] = defaultdict(float)
+        constant: Any = 0.0
+        clusters: dict[tuple, Any] = defaultdict(float)
         for point, by_rate, by_quality in slopes:
             column = self.pictures.column(point.source.dataset, point.source.distortion)
             if column is None:

@@ -74,8 +74,8 @@ def grouped(runs: Sequence[dict]) -> list[Group]:
     by_arch: dict[str, list[Group]] = defaultdict(list)
     for group in groups:
         by_arch[group.arch].append(group)
-    for members in by_arch.values():
-        _name(members)
+    for rivals in by_arch.values():
+        _name(rivals)
     return groups
 
 
@@ -90,7 +90,7 @@ def _group(runs: list[dict], weights: str | None) -> Group:
     if first["protocol"] is not None:
         settings["protocol"] = first["protocol"]
     names = ("arch", "method", "title", "trained_on", "everywhere")
-    return Group(*(first[name] for name in names), settings, weights, runs)
+    return Group(**{name: first[name] for name in names}, settings=settings, weights=weights, runs=runs)
 
 
 def _name(groups: list[Group]) -> None:

@@ -60,7 +60,8 @@ def label_curves(figure: Figure, panels: Sequence[tuple[Axes, list[tuple[Line2D,
             size = label.get_window_extent(renderer)
             label.remove()
             spots = _candidates(points, size, scale)
-            best = min(spots, key=lambda spot, own=own: spot.cost + scene.cost(spot.box, own))
+            costs = [spot.cost + scene.cost(spot.box, own) for spot in spots]
+            best = spots[costs.index(min(costs))]
             scene.taken.append(best.box)
             far = scene.misleads(best.box, own) or math.hypot(*best.offset[:2]) > NEAR
             _label(ax, line, text, best.point, best.offset, leader=far)
@@ -125,7 +126,7 @@ def _label(ax: Axes, line: Line2D, text: str, point: int, offset: tuple, leader:
     dx, dy, ha, va = offset
     label = ax.annotate(
         text,
-        line.get_xydata()[point],
+        np.asarray(line.get_xydata())[point],
         (dx, dy),
         textcoords="offset points",
         ha=ha,

@@ -10,10 +10,12 @@ import contextlib
 import contextvars
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib import ticker
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -35,7 +37,7 @@ FILLS = ("full", "left", "bottom", "right", "top")
 THEME = {INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--paper"}
 
 #: svg.hashsalt and the missing dates make the files the same on every run.
-RC = {
+RC: Any = {
     "font.size": 9,
     "font.family": "DejaVu Sans",
     "axes.titlesize": 9.5,
@@ -83,7 +85,7 @@ def colours() -> dict[str, tuple[str, str]]:
 
 #: Widths of printed figures in inches: of one of two columns, and of a page.
 WIDTHS = {"column": 3.35, "page": 7.0}
-PRINTED = {
+PRINTED: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
     "lines.linewidth": 1.2,
@@ -121,8 +123,8 @@ def panels(count: int, shared: bool = True) -> tuple[Figure, list[Axes]]:
     if count > PANELS:
         raise NothingToShow(f"{count} panels are more than a page has room for; the tables have all")
     across = 1 if count == 1 else 2 if count <= 4 else 3
-    if _width.get():
-        across = min(across, 1 if _width.get() < 4 else 2)
+    if width := _width.get():
+        across = min(across, 1 if width < 4 else 2)
     down = -(-count // across)
     width, height = ((6.6, 4.2), (4.8, 3.5), (3.7, 3.0))[across - 1]
     if total := _width.get():
@@ -142,7 +144,7 @@ def variants(rows: Sequence[dict]) -> dict[str, int]:
     alike: dict[tuple[str, bool], set[str]] = {}
     for row in rows:
         alike.setdefault((row["codec"], row["chained"]), set()).add(row["series"])
-    found = {}
+    found: dict[str, int] = {}
     for (codec, chained), series in alike.items():
         plain = names.kind(codec).title
         others = sorted(series - {plain})
@@ -180,7 +182,8 @@ def bars(ax: Axes, x: float, low: float, high: float, codec: str) -> None:
 
 def hover(ax: Axes, xs: Sequence[float], ys: Sequence[float], texts: Sequence[str]) -> None:
     """Record what the page says about points. Nothing is drawn."""
-    ax.hover = [*getattr(ax, "hover", []), *zip(map(float, xs), map(float, ys), texts, strict=True)]
+    points = zip(map(float, xs), map(float, ys), texts, strict=True)
+    ax.hover = [*getattr(ax, "hover", []), *points]  # type: ignore[attr-defined]
 
 
 def hover_points(figure: Figure) -> list[tuple[float, float, str]]:
@@ -195,7 +198,7 @@ def hover_points(figure: Figure) -> list[tuple[float, float, str]]:
     return found
 
 
-def log_axis(axis, values: Sequence[float]) -> None:
+def log_axis(axis: Axis, values: Sequence[float]) -> None:
     """A log axis with numbers people read: 300, 1000, 3000 over a wide range, 1-2-5 steps over a narrow one."""
     ax = axis.axes
     (ax.set_xscale if axis is ax.xaxis else ax.set_yscale)("log")

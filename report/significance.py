@@ -66,7 +66,9 @@ def gains(groups: Sequence[Group], answers: Answers) -> pa.Table:
                 rows.append({**row, "reason": reason or "fine-tuned was not tested there"})
                 continue
             rows.append({**row, **gain(members, theirs[place], answers)})
-    rows.sort(key=lambda row: (row["dataset"], row["arch"], method_order(row), names.order(row["trained_on"])))
+    rows.sort(
+        key=lambda row: (row["dataset"], row["arch"], method_order(row), names.order(str(row["trained_on"])))
+    )
     return pa.Table.from_pylist(rows, schema=GAINS)
 
 
@@ -129,11 +131,13 @@ def _comparable(a: Group, b: Group) -> bool:
 def compared(ours: Sequence[dict], theirs: Sequence[dict], answers: Answers) -> dict:
     """The test on the pictures that all of these models saw."""
     a, b = answers.matrix(ours), answers.matrix(theirs)
+    assert a is not None  # their callers have looked
+    assert b is not None
     same = len(a) == len(b) and [run["seed"] for run in ours] == [run["seed"] for run in theirs]
     pairs = list(zip(a, b, strict=True)) if same else [(x, y) for x in a for y in b]
     only_a, only_b = (sum(int(((x == 1) & (y == 0)).sum()) for x, y in order) for order in (pairs, _turned(pairs)))
     found = difference(ours, theirs, answers)
-    if not found.n:
+    if found is None or not found.n:
         return {"seeds": len(pairs), "n": 0, "only_a": 0, "only_b": 0, "p": 1.0}
     low, high = found.interval()
     return {

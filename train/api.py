@@ -104,7 +104,9 @@ def evaluate(
             raise ValueError(f"{val} has no labels: nothing to count as right")
         candidates = [Candidate.pretrained(arch, str(weights), data)] if arch and weights else []
         candidates += [Candidate.of_file(str(file), data, arch) for file in checkpoints]
-        teams = assemble(router, candidates, master and str(master), otherwise) if router else []
+        teams = (
+            assemble(str(router), candidates, None if master is None else str(master), otherwise) if router else []
+        )
         candidates += [*(adapting(candidates, batch) if tent else []), *teams]
         names = list(data.columns) if columns is None else list(columns)
         local = None if cache is None else str(cache)

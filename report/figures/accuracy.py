@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pyarrow as pa
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from report import look
@@ -87,7 +88,7 @@ def limits(rows: list[dict]) -> tuple[float, float]:
     return max(low - room, -2.0), high + 1.3 * room
 
 
-def lossless(ax, rows: list[dict], dataset: str, method: str, side: str, obstacles: list[tuple]) -> None:
+def lossless(ax: Axes, rows: list[dict], dataset: str, method: str, side: str, obstacles: list[tuple]) -> None:
     """The accuracy on the lossless pictures as a line: the method's own, else that of the pre-trained model.
 
     Its label stands at ``side``, above the line, unless points are there: ``obstacles`` are their places on the

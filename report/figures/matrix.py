@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib as mpl
 import pyarrow as pa
 from matplotlib.colors import Normalize
@@ -58,7 +60,7 @@ def _heat_map(cells: dict[tuple[str, str], float], colours: str, norm: Normalize
     ax = figure.subplots()
     palette = mpl.colormaps[colours]
     grid = [[cells.get((row, column), float("nan")) for column in tested] for row in trained]
-    lines = {"edgecolors": look.PAPER, "linewidth": 0.8} if numbered else {}
+    lines: Any = {"edgecolors": look.PAPER, "linewidth": 0.8} if numbered else {}
     mesh = ax.pcolormesh(grid, cmap=palette, norm=norm, rasterized=not numbered, **lines)
     for (row, column), value in cells.items():
         x, y = tested.index(column) + 0.5, trained.index(row) + 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import matplotlib as mpl
 import pyarrow as pa
@@ -68,7 +69,7 @@ def _per_codec(table: pa.Table, x: str, axis: Callable[[Axes, list[dict]], None]
     return figure
 
 
-def _curve(ax: Axes, rows: list[dict], x: str, label: str):
+def _curve(ax: Axes, rows: list[dict], x: str, label: str) -> Any:
     """One method's curve with its intervals; a published one in grey."""
     first = rows[0]
     xs, ys = [row[x] for row in rows], [row["accuracy"] for row in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pyarrow as pa
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from report import look
@@ -42,7 +43,7 @@ def _rate(table: pa.Table, quality: str) -> Figure:
     return figure
 
 
-def series(ax, rows: list[dict], x: str, y: str, unit: str) -> list[tuple]:
+def series(ax: Axes, rows: list[dict], x: str, y: str, unit: str) -> list[tuple]:
     """Draw every series of ``rows``, sorted along ``x``; returns what ``label_curves`` wants."""
     lines = []
     variants = look.variants(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from functools import partial
 
 from report import names
 from report.accuracy import method_order
@@ -84,13 +85,12 @@ def _columns(contents: Contents, records: list[dict]) -> list[Column]:
     for arch, methods in architectures(contents).items():
         group = f"{arch}, top-1 (%)"
         columns += [
-            Column(label, lambda row, name=f"{arch}/{method}": _accuracy(row, name), group)
-            for method, label in methods.items()
+            Column(label, partial(_accuracy, name=f"{arch}/{method}"), group) for method, label in methods.items()
         ]
         having = [method for method in methods if (arch, method) in gained]
         for method in having:
             heading = "gain" if len(having) == 1 else f"gain, {methods[method]}"
-            columns.append(Column(heading, lambda row, name=f"{arch}/{method}": _gain(row, name), group))
+            columns.append(Column(heading, partial(_gain, name=f"{arch}/{method}"), group))
     return columns
 
 
@@ -122,8 +122,8 @@ def _accuracy(row: dict, name: str) -> Text:
 
 
 def _gain(row: dict, name: str) -> Text:
-    ends = [f"{name}/{end}" for end in ("gain", "gain_low", "gain_high")]
-    return with_interval(row, *ends, _digits(row, name) if row[f"{name}/n"] else 2)
+    mean, low, high = (f"{name}/{end}" for end in ("gain", "gain_low", "gain_high"))
+    return with_interval(row, mean, low, high, _digits(row, name) if row[f"{name}/n"] else 2)
 
 
 def _note(contents: Contents, records: list[dict]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 
 from report import names
@@ -24,7 +25,7 @@ def stacked(
 
     ``architectures`` are networks with their methods and labels, ``gained`` those pairs that have a gain.
     """
-    floats = []
+    floats: list[str] = []
     for dataset, members in groupby(records, key=lambda record: record["dataset"]):
         rows = list(members)
         several = len({record["dataset"] for record in records}) > 1
@@ -60,17 +61,17 @@ def _float(
         for method, name in methods.items():
             field = f"{arch}/{method}"
             others = [f"{arch}/{other}/accuracy" for other in methods]
-            lines.append(_line(f"  {name}", rows, lambda row, f=field, o=others: _accuracy(row, f, o)))
+            lines.append(_line(f"  {name}", rows, partial(_accuracy, field=field, others=others)))
             if any(row[f"{field}/low"] is not None for row in rows):
                 ends = [f"{field}/{end}" for end in ("accuracy", "low", "high")]
-                lines.append(_line("", rows, lambda row, e=ends: _half(row, *e)))
+                lines.append(_line("", rows, partial(_half, ends=ends)))
         for method in (method for method in methods if (arch, method) in gained):
             field = f"{arch}/{method}"
             name = "Gain" if sum((arch, other) in gained for other in methods) == 1 else f"Gain, {methods[method]}"
-            lines.append(_line(f"  {name}", rows, lambda row, f=field: _signed(row[f"{f}/gain"])))
+            lines.append(_line(f"  {name}", rows, partial(_gain, field=field)))
             if any(row[f"{field}/gain_low"] is not None for row in rows):
                 ends = [f"{field}/gain{end}" for end in ("", "_low", "_high")]
-                lines.append(_line("", rows, lambda row, e=ends: _half(row, *e)))
+                lines.append(_line("", rows, partial(_half, ends=ends)))
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", "\\end{table*}", ""])
 
 
@@ -113,13 +114,14 @@ def _accuracy(row: dict, field: str, others: list[str]) -> str:
     return f"\\textbf{{{escape_latex(text)}}}" if value is not None and text == number(best, digits).main else text
 
 
-def _signed(value: float | None) -> str:
-    return number(value, 2, sign=True).main
+def _gain(row: dict, field: str) -> str:
+    return number(row[f"{field}/gain"], 2, sign=True).main
 
 
-def _half(row: dict, middle: str, low: str, high: str) -> str:
-    """The longer half of an interval, small."""
-    if None in (row[middle], row[low], row[high]):
+def _half(row: dict, ends: Sequence[str]) -> str:
+    """The longer half of an interval, small; ``ends`` name its middle, low and high."""
+    middle, low, high = (row[name] for name in ends)
+    if None in (middle, low, high):
         return MISSING
-    half = max(row[high] - row[middle], row[middle] - row[low])
+    half = max(high - middle, middle - low)
     return f"\\scriptsize$\\pm${half:.{2 if half < 10 else 1}f}"

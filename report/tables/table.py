@@ -115,7 +115,9 @@ class Table:
             for column in self.columns
         ]
         room = PAGE - 2 * GAP * len(widths)
-        size = next((size for size, em in SIZES.items() if em * sum(widths) <= room), min(SIZES, key=SIZES.get))
+        size = next(
+            (size for size, em in SIZES.items() if em * sum(widths) <= room), min(SIZES, key=SIZES.__getitem__)
+        )
         points = [SIZES[size] * width for width in widths]
         letters = ["l" if column.left else "r" for column in self.columns]
         texts = sorted((i for i, letter in enumerate(letters) if letter == "l"), key=lambda i: -points[i])

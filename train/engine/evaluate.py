@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +35,7 @@ TOP = 5
 class Candidate:
     """A classifier to be judged, and how it is named in the results."""
 
-    network: Network
+    network: Any  #: a Network, or a module that answers like one
     model: dict
     foreign: str | None = None  #: the weights, when their classes and the order of those are not known
 

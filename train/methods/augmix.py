@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from train.methods.base import Defaults, Method
+from train.methods.base import Defaults, Losses, Method, Scalar
 from train.methods.reads import CLEAN, Reads
 from train.options import option
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from train.feed.data import Batch
 
 
 class AugMix(Method):
@@ -28,19 +35,19 @@ class AugMix(Method):
         severity: int = option(3, minimum=1, maximum=10, help="Of the operations.")
 
     @property
-    def trained_on(self):
+    def trained_on(self) -> str | None:
         return None
 
-    def settings(self):
+    def settings(self) -> dict[str, Scalar]:
         return {"column": self.options.column, **super().settings()}
 
-    def reads(self):
+    def reads(self) -> Reads:
         return Reads((self.options.column,))
 
-    def defaults(self):
+    def defaults(self) -> Defaults:
         return Defaults(lr=1e-5, batch=128, epochs=10)
 
-    def losses(self, model, batch):
+    def losses(self, model: nn.Module, batch: Batch) -> Losses:
         import torch
 
         images = batch.images[self.options.column]
@@ -54,7 +61,7 @@ class AugMix(Method):
         js = jensen_shannon(every.chunk(3))
         return {"loss": ce + self.options.weight * js, "ce": ce, "js": js}, logits
 
-    def mixed(self, images):
+    def mixed(self, images: Tensor) -> Tensor:
         """A random mix for each uint8 picture of (batch, height, width, 3)."""
         import torch
         from torchvision.transforms.v2 import AugMix as Mix
@@ -63,7 +70,7 @@ class AugMix(Method):
         return torch.stack([mix(picture) for picture in images.permute(0, 3, 1, 2)]).permute(0, 2, 3, 1)
 
 
-def jensen_shannon(logits):
+def jensen_shannon(logits: Sequence[Tensor]) -> Tensor:
     """Mean over the batch of the Jensen-Shannon divergence of several (batch, classes) logits, in nats."""
     import torch
 
