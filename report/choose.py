@@ -54,6 +54,6 @@ def budget_in_bytes(
         return bytes_
     if bpp is not None:
         return bpp * pixels / 8
-    if kbps is None:
+    if kbps is None or pps is None:
         raise ValueError("give a budget: bytes, bpp, or kbit/s")
     return 1000 * kbps / 8 / pps

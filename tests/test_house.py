@@ -43,6 +43,12 @@ def test_ruff_is_clean(command):
     assert ruff.returncode == 0, ruff.stdout + ruff.stderr
 
 
+def test_types_are_complete_and_right():
+    pytest.importorskip("mypy", reason="needs mypy")
+    mypy = subprocess.run([sys.executable, "-m", "mypy"], cwd=ROOT, capture_output=True, text=True)
+    assert mypy.returncode == 0, mypy.stdout + mypy.stderr
+
+
 def test_train_without_pytorch_says_how_to_get_it():
     code = "import sys; sys.modules['torch'] = None; from train.__main__ import main; main()"
     teach = ["teach", "data", "--arch", "resnet50", "--weights", "imagenet"]
