@@ -24,12 +24,14 @@ def build(
     key: str | None = None,
     anchor: str | None = None,
     pdf: bool = False,
+    pictures: int = 4,
 ) -> Path:
     """Write ``out/index.html``, tables and figures; returns the page.
 
     ``results`` are ``results.json`` files of ``train.evaluate``, or folders that hold some. ``published`` names
     values to put beside the measured ones, as ``marie2022``. ``title`` is the heading, ``key`` the sample on the
-    artifact sheet, ``anchor`` the codec or method that BD-rates are against. ``pdf`` adds every figure for papers.
+    artifact sheet, ``anchor`` the codec or method that BD-rates are against. ``pdf`` adds every figure for papers;
+    ``pictures`` is the length of a list in the picture browser.
     Raises ValueError, with what to do, when datasets and results do not belong together, when one
     is damaged, or when ``out`` is in use for something else.
 
@@ -40,7 +42,7 @@ def build(
     target = Path(out)
     writing.require_free(target)
     found = collect(_listed(datasets), _listed(results), published, anchor)
-    writing.build(found, target, title or writing.default_title(found), key, pdf)
+    writing.build(found, target, title or writing.default_title(found), key, pdf, pictures)
     return target / "index.html"
 
 

@@ -38,9 +38,13 @@ def main() -> None:
 @click.option("--key", help="Sample on the artifact sheet; the first one otherwise.")
 @click.option("--anchor", help="Codec or method that BD-rates are against, as WebP; the first one otherwise.")
 @click.option("--pdf", is_flag=True, help="Every figure as PDFs for papers as well, a column and a page wide.")
+@click.option(
+    "--pictures", type=click.IntRange(0), default=4, show_default=True,
+    help="Pictures in each list of the picture browser, beside the page; 0: none.",
+)
 def build(
     paths: tuple[str, ...], results: tuple[str, ...], published: tuple[str, ...], out: Path, title: str | None,
-    key: str | None, anchor: str | None, pdf: bool,
+    key: str | None, anchor: str | None, pdf: bool, pictures: int,
 ) -> None:  # fmt: skip
     """Write OUT/index.html, OUT/tables and OUT/figures from every DATASET.
 
@@ -54,7 +58,7 @@ def build(
 
     require_free(out)
     contents = _collect(paths, results, published, anchor)
-    files = build(contents, out, title or default_title(contents), key, pdf)
+    files = build(contents, out, title or default_title(contents), key, pdf, pictures)
     for note in contents.notes:
         click.echo(f"note: {note}", err=True)
     kinds = [sum(name.startswith(kind) for name in files) for kind in ("tables/", "figures/")]

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from report import accuracy, gather, groups, published, results, significance
+from report.answers import Answers
 from report.deltas import Deltas
 from shards.dataset import Dataset
 
@@ -27,6 +28,7 @@ class Contents:
     tests: pa.Table
     deltas: pa.Table
     groups: list[groups.Group] = field(default_factory=list)
+    answers: Answers = field(default_factory=Answers)
     published: list[dict] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  #: what a reader has to know before trusting a number
 
@@ -76,6 +78,7 @@ def collect(
         significance.tests(found, answers),
         deltas,
         found,
+        answers,
         list(published_tables),
         [
             *results.limited(results_files),

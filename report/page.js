@@ -129,4 +129,45 @@
     budget.form.addEventListener("submit", (event) => event.preventDefault());
     choose();
   }
+
+  // Pictures: one script per column, loaded when asked for; a page opened from a disk may not fetch.
+  const column = document.getElementById("column");
+  if (column) {
+    const [list, cards] = ["list", "cards"].map((id) => document.getElementById(id));
+    let shown;
+    const make = (kind, properties, ...children) => {
+      const element = Object.assign(document.createElement(kind), properties);
+      element.append(...children);
+      return element;
+    };
+    const draw = () => {
+      cards.replaceChildren();
+      const [, keys] = shown.lists[list.value] ?? ["", []];
+      for (const key of keys) {
+        const one = shown.pictures[key];
+        const image = (source, alt) => make("img", { src: source, alt, loading: "lazy" });
+        const difference = make("span", { className: "difference" }, image(one.clean, ""), image(one.distorted, `difference, ${key}`));
+        const measures = [one.bytes === null ? "" : one.bytes.toLocaleString("en") + " bytes",
+          one.psnr === null ? "identical" : one.psnr.toFixed(2) + " dB", one.ssim === null ? "" : "SSIM " + one.ssim.toFixed(3)];
+        const answers = one.answers.map(([model, said, right]) => make("li", {}, (right ? "✓ " : "✗ ") + model + ": " + said));
+        cards.append(make("figure", { className: "card" },
+          make("div", { className: "three" }, image(one.clean, `clean, ${key}`), image(one.distorted, `distorted, ${key}`), difference),
+          make("figcaption", {}, make("strong", {}, `${key}${one.class ? ", " + one.class : ""}`), " · " + measures.filter(Boolean).join(" · "), make("ul", {}, ...answers))));
+      }
+      if (!keys.length) cards.textContent = "None.";
+    };
+    window.pictures = (data) => {
+      shown = data;
+      list.replaceChildren(...data.lists.map(([title], i) => make("option", { value: i }, title)));
+      draw();
+    };
+    const load = () => {
+      document.getElementById("browse").hidden = true;
+      document.head.append(make("script", { src: column.value }));
+    };
+    column.addEventListener("change", load);
+    list.addEventListener("change", () => shown && draw());
+    document.getElementById("browse").addEventListener("click", load);
+    column.form.addEventListener("submit", (event) => event.preventDefault());
+  }
 })();

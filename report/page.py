@@ -124,6 +124,7 @@ def render(
     figures: Sequence[Shown],
     sheets: Sequence[Sheet],
     missing: Sequence[tuple[str, str]],
+    columns: Sequence[tuple[str, str, str]] = (),
 ) -> str:
     """The whole page."""
     here = files("report")
@@ -152,6 +153,7 @@ def render(
         sheets=sheets,
         missing=missing,
         deploy=deployable(contents),
+        columns=columns,
         sources=contents.published,
         settings=settings(contents),
     )

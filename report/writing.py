@@ -16,7 +16,7 @@ import pyarrow as pa
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from report import artifacts, look, names, page
+from report import artifacts, look, names, page, pictures
 from report.contents import Contents
 from report.figures import FIGURES, NothingToShow, Spec
 from report.tables import TABLES
@@ -38,16 +38,19 @@ def require_free(out: Path) -> None:
     for folder in (out, *out.absolute().parents):
         if (folder / "dataset.json").exists():
             raise ValueError(f"{out} is a dataset, or lies in one ({folder}): choose another --out")
-    foreign = [name for name in ("index.html", "tables", "figures") if (out / name).exists()]
+    foreign = [name for name in ("index.html", "tables", "figures", "pictures") if (out / name).exists()]
     if foreign and not (out / FILES).is_file():
         raise ValueError(f"{out / foreign[0]} is there and no report wrote it: choose another --out")
 
 
-def build(contents: Contents, out: Path, title: str, key: str | None = None, pdf: bool = False) -> list[str]:
+def build(
+    contents: Contents, out: Path, title: str, key: str | None = None, pdf: bool = False, shown_pictures: int = 4
+) -> list[str]:
     """Write everything into ``out``; returns the names of the files. The same contents give the same bytes.
 
     Everything is made before anything is written, so a report that fails leaves the earlier one as it was.
-    ``pdf`` adds every figure as PDFs for papers.
+    ``pdf`` adds every figure as PDFs for papers; ``shown_pictures`` is the length of a list in the picture
+    browser.
     """
     require_free(out)
     written: dict[str, bytes] = {}
@@ -87,7 +90,9 @@ def build(contents: Contents, out: Path, title: str, key: str | None = None, pdf
         image.save(buffer, "png")
         written[f"figures/{name}.png"] = buffer.getvalue()
         sheets.append(page.sheet(name, label, remark, image))
-    written["index.html"] = page.render(title, contents, tables, shown, sheets, missing).encode()
+    browser = pictures.browser(contents, shown_pictures)
+    written |= browser.files
+    written["index.html"] = page.render(title, contents, tables, shown, sheets, missing, browser.columns).encode()
     replace(out, written)
     return sorted(written)
 
@@ -193,7 +198,7 @@ def replace(out: Path, files: dict[str, bytes]) -> None:
         for name in sorted(files, key=lambda name: (name == "index.html", name)):
             os.replace(Path(staged, name), out / name)
     for name in earlier - files.keys():
-        if re.fullmatch(r"(tables|figures)/[\w.-]+", str(name)):
+        if re.fullmatch(r"(tables|figures|pictures)/[\w.-]+", str(name)):
             (out / name).unlink(missing_ok=True)
 
 

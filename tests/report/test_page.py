@@ -195,6 +195,27 @@ def test_the_chooser_sorting_and_taps_answer(built, browser):
     context.close()
 
 
+@in_a_browser
+def test_the_picture_browser_shows_flips_with_their_files_and_predictions(built, opened):
+    page, said, asked = opened(built)
+    page.locator("#column").select_option(label="jpeg-10")
+    page.wait_for_selector(".card")
+    titles = page.locator("#list option").all_text_contents()
+    assert titles[0] == "Lowest PSNR"
+    assert "mnasnet1_0: Expert right, Fine-tuned wrong" in titles
+    page.locator("#list").select_option(index=1)
+    card = page.locator(".card").first
+    card.locator("img").first.scroll_into_view_if_needed()
+    assert card.locator("img").first.evaluate(
+        "image => image.decode().then(() => image.naturalWidth === image.width)"
+    )
+    answers = card.locator("li").all_text_contents()
+    assert "✓ mnasnet1_0, Expert: right" in answers
+    assert "✗ mnasnet1_0, Fine-tuned: wrong" in answers
+    assert said == []
+    assert all("/pictures/" in url and url.startswith("file:") for url in asked)
+
+
 AXE = next(Path(os.environ.get("AXE", "node_modules/axe-core")).glob("axe.min.js"), None)
 
 
