@@ -39,7 +39,10 @@ def main() -> None:
 @click.option("--anchor", help="Codec or method that BD-rates are against, as WebP; the first one otherwise.")
 @click.option("--pdf", is_flag=True, help="Every figure as PDFs for papers as well, a column and a page wide.")
 @click.option(
-    "--pictures", type=click.IntRange(0), default=4, show_default=True,
+    "--pictures",
+    type=click.IntRange(0),
+    default=4,
+    show_default=True,
     help="Pictures in each list of the picture browser, beside the page; 0: none.",
 )
 def build(
