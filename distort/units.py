@@ -79,6 +79,7 @@ class Shards:
 
     def __init__(self, todo: Iterable[int]):
         self.todo: deque[Unit] = deque(map(WholeShard, todo))
+        self.size = len(self.todo)
         self.stages = Stages()
 
     def next(self) -> Unit | None:
@@ -113,6 +114,7 @@ class Pictures:
         self.dataset, self.workers, self.max_bad, self.chunk = dataset, workers, max_bad, chunk
         self.todo = deque(todo)
         self.left = sum(map(dataset.plan.pictures_of, self.todo))  #: pictures that nobody has begun
+        self.size = -(-self.left // chunk)
         self.open: dict[int, _Open] = {}  #: in the order of opening
         self.retries: deque[Unit] = deque()
         self.stages = Stages()

@@ -132,6 +132,10 @@ class Engine(ABC):
     def room(self) -> int:
         """How many more units may be started now."""
 
+    def expect(self, count: int) -> None:
+        """So many units, at least, are about to come: time to start workers that take a while to start."""
+        return
+
     @abstractmethod
     def start(self, unit: Unit) -> None:
         """Have a worker call ``attempt(function, unit, report)``."""
@@ -151,6 +155,8 @@ class Engine(ABC):
 
 class Work(Protocol):
     """Units to be done, in the order in which they should be."""
+
+    size: int  #: units, at least, that there are in the beginning
 
     def next(self) -> Unit | None:
         """What to start now; None when there is nothing until another unit ends."""
@@ -177,6 +183,7 @@ def run(engine: Engine, work: Work) -> Generator[Event]:
     losses: Counter[Unit] = Counter()
     flying = 0
     try:
+        engine.expect(work.size)
         while True:
             while engine.room() > 0 and (unit := work.next()) is not None:
                 engine.start(unit)

@@ -49,6 +49,10 @@ class Local(Engine):
     def room(self) -> int:
         return self.limit - sum(worker.unit is not None for worker in self.crew)
 
+    def expect(self, count: int) -> None:
+        while len(self.crew) < min(self.limit, count):
+            self.crew.append(_Worker(self.function))
+
     def start(self, unit: Unit) -> None:
         idle = next((worker for worker in self.crew if worker.unit is None), None)
         if idle is None:

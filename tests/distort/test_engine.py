@@ -108,6 +108,14 @@ def test_nothing_to_do_starts_nothing():
     assert engine.crew == []
 
 
+def test_workers_begin_together_and_no_more_than_there_is_to_do():
+    engine = Local(do.work, 3)
+    engine.expect(2)
+    assert len(engine.crew) == 2
+    list(run(engine, Shards([0, 1])))
+    assert engine.crew == []
+
+
 def test_workers_that_never_begin_end_the_job_with_a_reason(capfd):
     with pytest.raises(OSError, match=r"worker processes end before they begin \(exit status 1\)"):
         list(run(Local(do.Unreadable(), 2), Shards(range(1000))))
