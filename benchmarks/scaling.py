@@ -30,7 +30,7 @@ from PIL import Image
 
 from distort import columns, crops, job, planning, sources
 from distort.distortion import parse_list
-from distort.shard import Job, ShardMaker
+from distort.shard import ShardJob, ShardMaker
 from distort.units import WholeShard
 from shards.console import table
 from shards.storage import Storage
@@ -159,7 +159,7 @@ def _requests_of_a_shard(distortions: str, pictures: int) -> int:
     dataset = job.create(f"{root}/d", plan, manifest)
     wanted = parse_list(distortions)
     columns.declare(dataset, wanted)
-    maker = ShardMaker(Job(f"{root}/d", tuple(d.spec for d in wanted), f"{root}/src"))
+    maker = ShardMaker(ShardJob(f"{root}/d", tuple(d.spec for d in wanted), f"{root}/src"))
     maker(WholeShard(0), lambda done, bad: None)  # the start of a worker
     Counting.asked.clear()
     maker(WholeShard(1), lambda done, bad: None)

@@ -152,7 +152,7 @@ def _stoppable() -> Iterator[None]:
     try:
         with job.signals():
             yield
-    except job.Stopped as stop:
+    except job.Interrupted as stop:
         click.echo(f"stopped by {stop}; finished shards are kept, the same command goes on from there", err=True)
         sys.exit(128 + stop.signum)
 

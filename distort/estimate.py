@@ -17,7 +17,7 @@ from distort.codecs import UnsupportedPicture
 from distort.codecs.lossless import LOSSLESS
 from distort.columns import CLEAN
 from distort.distortion import Distortion, generator, parse
-from distort.engines.base import Report, Returned, Unit
+from distort.engines.base import ReportProgress, Returned, Unit
 from distort.engines.local import Local
 from distort.metrics import Reference
 from distort.pictures import BadPicture
@@ -61,7 +61,7 @@ class Measurement:
     specs: tuple[str, ...]
     budget: float
 
-    def __call__(self, unit: Unit, report: Report) -> Estimate | None:
+    def __call__(self, unit: Unit, report: ReportProgress) -> Estimate | None:
         assert isinstance(unit, Rows)
         return _measure(self.root, self.plan, unit.rows, [parse(spec) for spec in self.specs], self.budget)
 

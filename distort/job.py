@@ -17,7 +17,7 @@ from distort.distortion import Distortion
 from distort.engines.base import Done, Failed, Progress, Refused, run
 from distort.places import place
 from distort.progress import ShardProgress
-from distort.shard import Job, ShardMaker
+from distort.shard import ShardJob, ShardMaker
 from distort.stages import Stages
 from distort.units import CHUNK, REMOTE_CHUNK, Pictures, Shards
 from shards.clients import INDEX, write_indexes
@@ -42,7 +42,7 @@ class Where:
         engines.load(self.engine)
 
 
-class Stopped(BaseException):
+class Interrupted(BaseException):
     """SIGINT or SIGTERM arrived."""
 
     def __init__(self, signum: int):
@@ -149,7 +149,7 @@ def execute(
 
     Raises OSError when the storage fails.
     """
-    job = Job(dataset.storage.absolute, tuple(d.spec for d in distortions), source_root, any_version, max_bad)
+    job = ShardJob(dataset.storage.absolute, tuple(d.spec for d in distortions), source_root, any_version, max_bad)
     mine = range(part[0] - 1, dataset.plan.shards, part[1])
     names = [distortion.name for distortion in distortions]
     todo = unfinished(dataset, names, mine, only_add=source_root is None)
@@ -162,7 +162,7 @@ def execute(
     return summary
 
 
-def _run(dataset: Dataset, job: Job, todo: list[int], where: Where, summary: Summary, quiet: bool) -> None:
+def _run(dataset: Dataset, job: ShardJob, todo: list[int], where: Where, summary: Summary, quiet: bool) -> None:
     start = time.monotonic()
     engine = engines.load(where.engine)(ShardMaker(job), where.workers, where.address)
     if engine.splits:
@@ -204,12 +204,12 @@ def _pictures(plan: Plan, shards: Iterable[int]) -> int:
 
 @contextmanager
 def signals() -> Iterator[None]:
-    """SIGINT and SIGTERM raise Stopped, once; what follows is clean-up and not disturbed again."""
+    """SIGINT and SIGTERM raise Interrupted, once; what follows is clean-up and not disturbed again."""
 
     def stop(signum: int, frame: object) -> None:
         for number in before:
             signal.signal(number, signal.SIG_IGN)
-        raise Stopped(signum)
+        raise Interrupted(signum)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

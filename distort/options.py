@@ -40,7 +40,7 @@ def _something(text: str) -> None:
 SOMETHING = Checked("text", _something)  #: an empty value is a shell variable that was not set
 
 
-class Part(click.ParamType):
+class PartType(click.ParamType):
     name = "K/N"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
@@ -78,7 +78,7 @@ ANY_VERSION = click.option(
     help="Go on with a column that other library versions began; its shards may then differ in a few bytes.",
 )
 PART = click.option(
-    "--part", type=Part(), default="1/1", help="Only every N-th shard, from the K-th: one machine of N."
+    "--part", type=PartType(), default="1/1", help="Only every N-th shard, from the K-th: one machine of N."
 )
 TIME = click.option(
     "--time",

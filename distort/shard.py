@@ -10,7 +10,7 @@ from pathlib import Path
 
 from distort import columns
 from distort.columns import CLEAN
-from distort.engines.base import Report, Unit
+from distort.engines.base import ReportProgress, Unit
 from distort.making import PLACES, Maker, Record
 from distort.pictures import BadPicture
 from distort.preflight import hopeless
@@ -23,7 +23,7 @@ from shards.writer import ERRORS, ShardWriter, write_errors
 
 
 @dataclass(frozen=True)
-class Job:
+class ShardJob:
     """What a worker has to know; small, and the same on every machine."""
 
     dataset: str
@@ -33,7 +33,7 @@ class Job:
     max_bad: float = 1.0  #: share of bad pictures that is put up with, see ``preflight.NEARLY_ALL``
 
 
-def run_shard(job: Job, shard: int, report: Report) -> None:
+def run_shard(job: ShardJob, shard: int, report: ReportProgress) -> None:
     """Make and commit every missing column of one shard, in this process."""
     ShardMaker(job)(WholeShard(shard), report)
 
@@ -46,7 +46,7 @@ class ShardMaker:
     commit the same bytes.
     """
 
-    def __init__(self, job: Job):
+    def __init__(self, job: ShardJob):
         self.job = job
         self._opened: tuple[Dataset, Maker] | None = None
 
@@ -58,7 +58,7 @@ class ShardMaker:
             self._opened = dataset, Maker(dataset, distortions, self.job.source_root)
         return self._opened
 
-    def __call__(self, unit: Unit, report: Report) -> Contents | Result | None:
+    def __call__(self, unit: Unit, report: ReportProgress) -> Contents | Result | None:
         dataset, maker = self._open()
         maker.stages = stages = Stages()
         match unit:
@@ -84,7 +84,7 @@ class ShardMaker:
             return Contents(tuple(names), manifest_rows(dataset.storage, dataset.plan, shard), stored=False)
         return Contents(tuple(missing), dataset.parquet(CLEAN, shard, PLACES)[0].to_pylist(), stored=True)
 
-    def _make(self, unit: MakePictures, report: Report) -> Result:
+    def _make(self, unit: MakePictures, report: ReportProgress) -> Result:
         _, maker = self._open()
         path = unit.scratch / f"{unit.first:06d}-{secrets.token_hex(4)}.part"
         errors: list[dict] = []
@@ -94,7 +94,7 @@ class ShardMaker:
                     part.add(unit.columns.index(column), record, data)
         return Result(len(unit.rows), errors, path, maker.stages)
 
-    def _whole(self, shard: int, report: Report) -> Result:
+    def _whole(self, shard: int, report: ReportProgress) -> Result:
         dataset, maker = self._open()
         if (contents := self._contents(shard)) is None:
             return Result()
@@ -114,7 +114,7 @@ class ShardMaker:
             _publish(dataset, unit, unit.columns, self._records(unit, errors, watched), maker.stages)
         return Result(len(contents.rows) // crops, errors, None, maker.stages)
 
-    def _records(self, unit: MakePictures, errors: list[dict], report: Report) -> Iterator[Record]:
+    def _records(self, unit: MakePictures, errors: list[dict], report: ReportProgress) -> Iterator[Record]:
         """What is stored of one picture after the other; for a bad one its error, which is added to ``errors``."""
         for done, records in enumerate(self._pictures(unit, errors), 1):
             yield from records

@@ -18,7 +18,7 @@ from shards.column import COLUMN, read_column, settings_sha256
 from shards.errors import DatasetError, StorageError
 from shards.plan import Plan, check_keys, column_folder, shard_name
 from shards.storage import Storage
-from shards.writer import ERRORS, ERRORS_SCHEMA, SCHEMA
+from shards.writer import ERRORS, ERRORS_SCHEMA, ROWS_SCHEMA
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class Dataset:
     def table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """All committed rows of a column, in order."""
         parts = [self.parquet(name, shard, columns)[0] for shard in sorted(self.committed(name))]
-        empty = SCHEMA.empty_table() if columns is None else SCHEMA.empty_table().select(columns)
+        empty = ROWS_SCHEMA.empty_table() if columns is None else ROWS_SCHEMA.empty_table().select(columns)
         return pa.concat_tables([empty, *(part.replace_schema_metadata(None) for part in parts)])
 
     def find(self, key: str) -> tuple[int, dict[str, dict]]:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from shards.errors import DatasetError
 from shards.storage import Storage
 
-SCHEMA = 1
+DATASET_SCHEMA = 1
 KEY = r"^[A-Za-z0-9_-]{1,100}$"
 FILE = "dataset.json"
 MANIFEST = "manifest.parquet"
@@ -97,8 +97,8 @@ class Plan:
             ) from None
         except (ValueError, RecursionError) as error:
             raise DatasetError(f"{where} is damaged: {error}") from None
-        if not isinstance(contents, dict) or contents.get("schema") != SCHEMA:
-            raise DatasetError(f"{where} is not of schema {SCHEMA}, the only one this version reads")
+        if not isinstance(contents, dict) or contents.get("schema") != DATASET_SCHEMA:
+            raise DatasetError(f"{where} is not of schema {DATASET_SCHEMA}, the only one this version reads")
         written, shards = contents.pop("plan", None), contents.pop("shards", None)
         contents.pop("schema")
         try:
@@ -125,7 +125,7 @@ class Plan:
         return replace(self, classes=None if classes is None else tuple(classes))
 
     def _contents(self) -> dict:
-        return {"schema": SCHEMA, "shards": self.shards, **asdict(self)}
+        return {"schema": DATASET_SCHEMA, "shards": self.shards, **asdict(self)}
 
 
 def manifest_hash(manifest: pa.Table) -> str:

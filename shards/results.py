@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from shards.atomic import write_atomically
 
-SCHEMA = 2
+RESULTS_SCHEMA = 2
 READABLE = (1, 2)
 FILE = "results.json"
 #: Titles and scopes of the methods of schema 1, which did not say them.
@@ -133,7 +133,7 @@ def collect(
 
 def _contents(dataset: Any, results: Any, evaluation: Any, names: Sequence[str | None]) -> dict[str, Any]:
     return {
-        "schema": SCHEMA,
+        "schema": RESULTS_SCHEMA,
         "dataset": dict(dataset),
         "evaluation": dict(evaluation or {}),
         "results": [
@@ -173,7 +173,7 @@ def parse(contents: Any, where: str) -> Results:
     """Check decoded JSON. Raises ResultsError, which begins with ``where``."""
     check = _Check(where)
     if not isinstance(contents, dict) or contents.get("schema") not in READABLE:
-        raise ResultsError(f"{where} is not of schema {SCHEMA} or an older one that this version reads")
+        raise ResultsError(f"{where} is not of schema {RESULTS_SCHEMA} or an older one that this version reads")
     dataset = check.mapping(contents, "dataset")
     evaluation = contents.get("evaluation") or {}
     listed = contents.get("results")

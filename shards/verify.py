@@ -19,7 +19,7 @@ from shards.dataset import Dataset
 from shards.errors import DatasetError
 from shards.plan import FILE, MANIFEST, column_folder, manifest_hash, manifest_rows, open_manifest, shard_name
 from shards.storage import PARTIAL
-from shards.writer import ERRORS, IN_JSON, SCHEMA
+from shards.writer import ERRORS, IN_JSON, ROWS_SCHEMA
 
 TEACHERS = "teachers"  #: caches of the training program; what is known of them here is their hashes
 TEACHER = "teacher.json"
@@ -146,7 +146,7 @@ def _shard(dataset: Dataset, name: str, shard: int, decode: Decoder | None) -> I
         yield f"{tar_name} is missing, its Parquet file is there: run distort again"
         return
     table, mark = dataset.parquet(name, shard)
-    if not table.schema.equals(SCHEMA):
+    if not table.schema.equals(ROWS_SCHEMA):
         yield f"{parquet_name}: its columns are not those of a shard"
         return
     rows = table.to_pylist()

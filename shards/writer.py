@@ -20,7 +20,7 @@ from shards.plan import column_folder, shard_name
 from shards.storage import Storage
 
 #: ``shards`` documents these in docs/format.md; other programs read them.
-SCHEMA = pa.schema(
+ROWS_SCHEMA = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),
         pa.field("distortion", pa.string(), nullable=False),
@@ -153,7 +153,7 @@ class ShardWriter:
             "tar_size": str(self.tar.size),
             "tar_sha256": self.tar.sha256.hexdigest(),
         }
-        table = pa.Table.from_pylist(self.rows, schema=SCHEMA.with_metadata(mark))
+        table = pa.Table.from_pylist(self.rows, schema=ROWS_SCHEMA.with_metadata(mark))
         parquet = self.tar.path.with_suffix(".parquet")
         pq.write_table(table, parquet, compression="zstd")
         self.storage.publish(self.tar.path, shard_name(self.folder, self.shard, "tar"))

@@ -27,8 +27,8 @@ class Unit:
     shard: int
 
 
-Report = Callable[[int, int], None]  #: pictures done, pictures among them that were bad
-Function = Callable[[Unit, Report], Any]  #: picklable; what a worker calls for every unit
+ReportProgress = Callable[[int, int], None]  #: pictures done, pictures among them that were bad
+Function = Callable[[Unit, ReportProgress], Any]  #: picklable; what a worker calls for every unit
 
 
 class UnfitNode(OSError):
@@ -108,7 +108,7 @@ class Lost:
 Outcome = Returned | Raised | Unfit | Died | Lost
 
 
-def attempt(function: Function, unit: Unit, report: Report) -> Returned | Raised | Unfit:
+def attempt(function: Function, unit: Unit, report: ReportProgress) -> Returned | Raised | Unfit:
     """Call ``function`` and say how it ended."""
     try:
         return Returned(function(unit, report))

@@ -122,7 +122,7 @@ def test_columns_that_are_only_read_may_be_of_another_version(dataset, tmp_path,
 
 def test_another_version_makes_shards_only_when_told_to(dataset, tree, tmp_path, run):
     from distort.engines import UnfitNode
-    from distort.shard import Job, run_shard
+    from distort.shard import ShardJob, run_shard
 
     d = tmp_path / "d"
     shutil.copytree(dataset, d)
@@ -130,7 +130,7 @@ def test_another_version_makes_shards_only_when_told_to(dataset, tree, tmp_path,
     column = d / "jpeg-10" / "column.json"
     column.write_text(column.read_text().replace('"pillow": "', '"pillow": "0.'))
     with pytest.raises(UnfitNode, match="would make other files than column 'jpeg-10'"):
-        run_shard(Job(str(d), ("jpeg-10",), str(tree)), 2, lambda done, bad: None)
+        run_shard(ShardJob(str(d), ("jpeg-10",), str(tree)), 2, lambda done, bad: None)
     assert not (d / "jpeg-10" / "000002.parquet").exists()
     work = ["distort", "run", tree, d, "--distortions", "jpeg-10", "--shard-size", 5, "--any-version"]
     assert "1 shards made, 4 were there" in run(*work).stdout
@@ -217,7 +217,7 @@ def test_odd_sizes_pass_every_codec_without_a_crop(hostile, tmp_path, run):
 
 
 def test_a_source_that_disappears_stops_the_job_and_loses_nothing(tree, tmp_path, run):
-    from distort.shard import Job, run_shard
+    from distort.shard import ShardJob, run_shard
 
     source = tmp_path / "tree"
     shutil.copytree(tree, source)
@@ -226,7 +226,7 @@ def test_a_source_that_disappears_stops_the_job_and_loses_nothing(tree, tmp_path
     (d / "clean" / "000000.parquet").unlink()
     shutil.rmtree(source)
     with pytest.raises(OSError, match=f"the source {source} is gone"):
-        run_shard(Job(str(d), ("jpeg-10",), str(source)), 0, lambda done, bad: None)
+        run_shard(ShardJob(str(d), ("jpeg-10",), str(source)), 0, lambda done, bad: None)
     assert not (d / "clean" / "000000.parquet").exists()
     assert not (d / "errors").exists()
 
@@ -235,8 +235,8 @@ def test_a_worker_stays_small(tree, tmp_path, run):
     """A node with 2 GB per core has room for it several times: at most 400 MB of resident memory."""
     code = (
         "import re, sys\n"
-        "from distort.shard import Job, run_shard\n"
-        "run_shard(Job(sys.argv[1], tuple(sys.argv[3].split(',')), sys.argv[2]), 0, lambda done, bad: None)\n"
+        "from distort.shard import ShardJob, run_shard\n"
+        "run_shard(ShardJob(sys.argv[1], tuple(sys.argv[3].split(',')), sys.argv[2]), 0, lambda done, bad: None)\n"
         "print(re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read())[1])\n"
     )
     d = tmp_path / "d"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from distort.engines.ray import _function
-from distort.shard import Job, ShardMaker
+from distort.shard import ShardJob, ShardMaker
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "scaling.py"
 
@@ -57,6 +57,6 @@ def test_a_run_asks_no_more_of_an_object_store_than_the_documentation_says():
 
 
 def test_a_process_of_a_ray_cluster_opens_the_dataset_once_per_run():
-    pickled = pickle.dumps(ShardMaker(Job("d", ("jpeg-10",))))
+    pickled = pickle.dumps(ShardMaker(ShardJob("d", ("jpeg-10",))))
     assert _function(pickled, "a run") is _function(pickled, "a run")
     assert _function(pickled, "a run") is not _function(pickled, "another run")

@@ -10,7 +10,7 @@ from PIL import Image
 import shards
 from distort.engines.base import Done, Failed, run
 from distort.engines.local import Local
-from distort.shard import Job
+from distort.shard import ShardJob
 from distort.units import Pictures
 
 sys.path.append(str(Path(__file__).parents[1] / "distort"))  # workers get our path
@@ -52,7 +52,7 @@ def crash(dataset: Path, source: str | None, tmp_path: Path):
     for shard in range(5):
         for name in names:
             (copy / name / f"{shard:06d}.parquet").unlink()
-    job = Job(str(copy), ("jpeg-10",), source)
+    job = ShardJob(str(copy), ("jpeg-10",), source)
     return copy, list(run(Local(do.Crashing(job), 2), Pictures(shards.open(copy), range(5), 2, 1.0)))
 
 

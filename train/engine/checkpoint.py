@@ -12,7 +12,7 @@ import torch
 from shards.atomic import write_atomically
 from train.networks.weights import first_line
 
-SCHEMA = 2
+CHECKPOINT_SCHEMA = 2
 LAST = "last.pt"
 
 
@@ -26,7 +26,7 @@ def save(file: Path, contents: dict) -> None:
     def write(path: Path) -> None:
         try:
             with path.open("wb") as stream:
-                torch.save({"schema": SCHEMA, **contents}, stream)
+                torch.save({"schema": CHECKPOINT_SCHEMA, **contents}, stream)
         except RuntimeError as error:  # PyTorch's own words on top of what the file system said
             raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
@@ -52,10 +52,10 @@ def load(file: Path) -> dict:
         raise
     except (RuntimeError, EOFError, ValueError, OSError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise CheckpointError(f"{file} is damaged: {first_line(error)}") from None
-    if not isinstance(contents, dict) or contents.get("schema") != SCHEMA:
+    if not isinstance(contents, dict) or contents.get("schema") != CHECKPOINT_SCHEMA:
         raise CheckpointError(
-            f"{file} is not a checkpoint of schema {SCHEMA}: one of an older version can be evaluated, and "
-            "continued with that version"
+            f"{file} is not a checkpoint of schema {CHECKPOINT_SCHEMA}: one of an older version can be evaluated, "
+            "and continued with that version"
         )
     return contents
 

@@ -79,7 +79,7 @@ class Source:
     headers: bool = False  #: whether batches hold what the bitstreams' headers say
 
 
-class Sample(NamedTuple):
+class EncodedSample(NamedTuple):
     """One sample before it is decoded."""
 
     place: int
@@ -111,7 +111,7 @@ class Picture:
             found.update(zip(mine, column.pick(shard, mine), strict=True))
         return [found[row] for row in rows]
 
-    def decode(self, samples: Sequence[Sample], which: int, out: np.ndarray) -> list[np.ndarray]:
+    def decode(self, samples: Sequence[EncodedSample], which: int, out: np.ndarray) -> list[np.ndarray]:
         """The pictures of samples, of which this is number ``which``, in ``out`` as far as they have its shape."""
         bitstreams = [sample.bitstreams[which] for sample in samples]
         if not self.mixture:
@@ -121,7 +121,7 @@ class Picture:
         drawn = [sample.drawn[which] for sample in samples]
         return [self.decoders[drawn[i]](data, out[i]) for i, data in enumerate(bitstreams)]
 
-    def header(self, sample: Sample, which: int) -> Header:
+    def header(self, sample: EncodedSample, which: int) -> Header:
         """What the bitstream says of itself; nothing when its codec cannot be told from others."""
         if self.mixture and self.mixture.online:
             return header_of(self.mixture.columns[sample.drawn[which]])
@@ -186,7 +186,7 @@ class Reader:
         self.teacher = None if source.teacher is None else CachedTeacher(dataset, source.teacher, files)
         self._compared: set[int] = set()
 
-    def samples(self, shard: int, rows: Sequence[int]) -> list[Sample]:
+    def samples(self, shard: int, rows: Sequence[int]) -> list[EncodedSample]:
         """Some rows of a shard, ascending. Raises DatasetError when the columns do not hold the same keys."""
         index = self.columns[0].rows(shard)
         if shard not in self._compared:
@@ -208,7 +208,7 @@ class Reader:
         places = [shard << ROW_BITS | row for row in rows]
         parts = zip(zip(*bitstreams, strict=True), zip(*drawn, strict=True), scores, strict=True)
         return [
-            Sample(place, key, label, list(data), list(choice), score)
+            EncodedSample(place, key, label, list(data), list(choice), score)
             for place, key, label, (data, choice, score) in zip(places, keys, labels, parts, strict=True)
         ]
 
@@ -225,7 +225,7 @@ class Reader:
             room[picture.name] = _memory(math.prod(shape), shared).reshape(shape)
         return room
 
-    def batch(self, samples: Sequence[Sample], room: Mapping[str, np.ndarray] | None = None) -> Batch:
+    def batch(self, samples: Sequence[EncodedSample], room: Mapping[str, np.ndarray] | None = None) -> Batch:
         """Decode into ``room``. Raises DatasetError naming shard and key of what cannot be decoded."""
         room = room or self.memory(samples[0].place, len(samples))
         for i, picture in enumerate(self.pictures):
@@ -233,7 +233,7 @@ class Reader:
         images = {name: torch.from_numpy(array[: len(samples)]) for name, array in room.items()}
         return self.around(images, samples)
 
-    def around(self, images: dict[str, Tensor], samples: Sequence[Sample]) -> Batch:
+    def around(self, images: dict[str, Tensor], samples: Sequence[EncodedSample]) -> Batch:
         """A batch of pictures that are there and all that is known of their samples."""
         places = np.array([sample.place for sample in samples], np.int64)
         return Batch(
@@ -254,7 +254,7 @@ class Reader:
             },
         )
 
-    def _decode(self, picture: Picture, which: int, samples: Sequence[Sample], out: np.ndarray) -> None:
+    def _decode(self, picture: Picture, which: int, samples: Sequence[EncodedSample], out: np.ndarray) -> None:
         try:
             decoded = picture.decode(samples, which, out)
         except ValueError:
@@ -270,7 +270,7 @@ class Reader:
                     "distort them with a --crop"
                 )
 
-    def _find_undecodable(self, picture: Picture, which: int, samples: Sequence[Sample]) -> None:
+    def _find_undecodable(self, picture: Picture, which: int, samples: Sequence[EncodedSample]) -> None:
         for sample in samples:
             try:
                 picture.decoders[sample.drawn[which]](sample.bitstreams[which])
@@ -279,7 +279,7 @@ class Reader:
                     f"{self._where(picture, which, sample)}: {error}; 'shards verify --decode' finds all such"
                 ) from None
 
-    def _where(self, picture: Picture, which: int, sample: Sample) -> str:
+    def _where(self, picture: Picture, which: int, sample: EncodedSample) -> str:
         column = picture.columns[sample.drawn[which]].name
         return f"{self.url}: column '{column}', shard {sample.place >> ROW_BITS:06d}, key '{sample.key}'"
 
@@ -312,13 +312,13 @@ class Stream:
         """Samples of the largest batch."""
         return max(map(len, self.batches), default=0)
 
-    def part(self, worker: int = 0, workers: int = 1) -> Iterator[tuple[Reader, list[Sample]]]:
+    def part(self, worker: int = 0, workers: int = 1) -> Iterator[tuple[Reader, list[EncodedSample]]]:
         """The samples of one worker's batches, and their reader. Raises DatasetError."""
         mine = self.batches[worker::workers]
         if not mine:
             return
         reader = Reader(self.source, self.seed, self.epoch, self.ahead is not None)
-        held: dict[int, Sample] = {}
+        held: dict[int, EncodedSample] = {}
         with closing(_fetched(reader, reads(mine, CHUNK, self.ahead))) as fetched:
             for places in map(np.ndarray.tolist, mine):
                 for place in places:
@@ -327,14 +327,14 @@ class Stream:
                 yield reader, [held.pop(place) for place in places]
 
 
-def _fetched(reader: Reader, wanted: Iterable[Read]) -> Generator[list[Sample]]:
+def _fetched(reader: Reader, wanted: Iterable[Read]) -> Generator[list[EncodedSample]]:
     """The samples of reads, in order. Behind a url, several reads are under way at the same time."""
     if reader.local:
         yield from (reader.samples(*read) for read in wanted)
         return
     pool = ThreadPoolExecutor(UNDER_WAY)
     try:
-        under_way: deque[Future[list[Sample]]] = deque()
+        under_way: deque[Future[list[EncodedSample]]] = deque()
         for read in wanted:
             under_way.append(pool.submit(reader.samples, *read))
             if len(under_way) == UNDER_WAY:

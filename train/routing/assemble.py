@@ -12,7 +12,7 @@ from train.methods.reads import CLEAN, listed
 from train.networks.models import load_checkpoint
 from train.networks.tent import LR, Tent
 from train.networks.weights import weights_sha256
-from train.routing.committee import DECISIONS, MASTERED, Committee
+from train.routing.committee import MASTERED, Committee
 from train.routing.router import Router
 
 HEADERS = "headers"
@@ -23,7 +23,6 @@ TITLES = {
     "max": "Alternative (maximum)",
     "oracle": "Oracle",
 }
-CHOICES = [HEADERS, *DECISIONS]
 
 
 def assemble(
