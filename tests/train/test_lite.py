@@ -60,3 +60,20 @@ def test_pictures_of_another_size_than_the_networks_are_pointed_out(cli, trainin
     said = cli(*training("finetune", "--arch", "lite1", "--weights", "none", "--epochs", 1)).output
     assert "lite1 was made for pictures of 240 pixels, those of" in said
     assert "have 64" in said
+
+
+def test_every_command_works_with_it(cli, training, train_set, copied, val_set, tmp_path):
+    root, lite0 = copied(train_set), ("--arch", "lite0")
+    start = tmp_path / "start" / "last.safetensors"
+    done = cli(*training("finetune", *lite0, "--weights", "imagenet", "--new-head", out="start", train=root))
+    assert done.exit_code == 0, done.output
+    done = cli("teach", root, *lite0, "--weights", start, "--workers", 0)
+    assert done.exit_code == 0, done.output
+    for method, own in (("expert", ["--teacher", "cached"]), ("stability", []), ("batchnorm", [])):
+        done = cli(*training(method, *lite0, "--weights", start, *own, out=method, train=root))
+        assert done.exit_code == 0, done.output
+    files = [tmp_path / method / "last.safetensors" for method in ("expert", "stability")]
+    done = cli(
+        "evaluate", val_set, *lite0, "--weights", start, *sum(checkpoints, ()), "--out", tmp_path / "r.json"
+    )
+    assert done.exit_code == 0, done.output
