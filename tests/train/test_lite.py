@@ -73,7 +73,6 @@ def test_every_command_works_with_it(cli, training, train_set, copied, val_set, 
         done = cli(*training(method, *lite0, "--weights", start, *own, out=method, train=root))
         assert done.exit_code == 0, done.output
     files = [tmp_path / method / "last.safetensors" for method in ("expert", "stability")]
-    done = cli(
-        "evaluate", val_set, *lite0, "--weights", start, *sum(checkpoints, ()), "--out", tmp_path / "r.json"
-    )
+    checkpoints = [item for file in files for item in ("--checkpoint", file)]
+    done = cli("evaluate", val_set, *lite0, "--weights", start, *checkpoints, "--out", tmp_path / "r.json")
     assert done.exit_code == 0, done.output
