@@ -27,6 +27,8 @@ class Contents:
     gains: pa.Table
     tests: pa.Table
     deltas: pa.Table
+    calibration: pa.Table
+    confusion: pa.Table
     groups: list[groups.Group] = field(default_factory=list)
     answers: Answers = field(default_factory=Answers)
     published: list[dict] = field(default_factory=list)
@@ -54,7 +56,7 @@ def collect(
         raise ValueError("results need the dataset that they were measured on: give it too")
     labels = gather.labelled(datasets)
     own = gather.measured(datasets)
-    runs, answers = results.runs(results_files, labels)
+    runs, answers, behaviour = results.runs(results_files, labels)
     found = groups.grouped(runs.to_pylist())
     pictures = gather.Pictures(labels, answers)
     gains = significance.gains(found, answers)
@@ -77,6 +79,8 @@ def collect(
         all_gains,
         significance.tests(found, answers),
         deltas,
+        behaviour.calibration(found),
+        behaviour.confusion(found, {label: data.plan.classes or () for label, data in labels.items()}),
         found,
         answers,
         list(published_tables),

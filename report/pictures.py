@@ -20,6 +20,7 @@ from distort import codecs
 from report import artifacts, groups
 from report.accuracy import cells
 from report.answers import Answers
+from report.behaviour import class_name
 from report.contents import Contents
 from report.groups import Group
 from report.page import script_json
@@ -42,7 +43,8 @@ class Browser:
 
 def browser(contents: Contents, count: int) -> Browser:
     """Up to ``count`` pictures per list and column, of every dataset. 0: none."""
-    columns, files = [], {}
+    columns: list[tuple[str, str, str]] = []
+    files: dict[str, bytes] = {}
     for label, dataset in contents.datasets.items() if count else ():
         stored = Stored(dataset, f"{len(columns)}")
         for name in (name for name in dataset.columns if name != "clean" and dataset.committed(name)):
@@ -157,9 +159,3 @@ def answers_of(
                 said = "right" if row[column] else "wrong"
             found[key].append((f"{group.arch}, {group.label}", said, bool(row[column])))
     return found
-
-
-def class_name(classes: Sequence[str], label: int | None) -> str:
-    if label is None:
-        return ""
-    return classes[label] if 0 <= label < len(classes) else str(label)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from report.answers import Answers
+from report.behaviour import Behaviour
 from shards.dataset import Dataset
 from shards.results import Result, Results, ResultsError, check_samples, load, read_samples
 
@@ -29,7 +30,7 @@ ALL_CLASSES = "all"
 IDENTITY = ("weights", "arch", "method", "protocol", "settings", "trained_on", "seed", "plan", "distortion")
 
 
-def runs(files: Sequence[Path], datasets: Mapping[str, Dataset]) -> tuple[pa.Table, Answers]:
+def runs(files: Sequence[Path], datasets: Mapping[str, Dataset]) -> tuple[pa.Table, Answers, Behaviour]:
     """Read results files; ``datasets`` are those of the report by their short names.
 
     A model that several files evaluate on a column counts once. Raises ResultsError for a damaged file, for scores
@@ -41,7 +42,7 @@ def runs(files: Sequence[Path], datasets: Mapping[str, Dataset]) -> tuple[pa.Tab
     for label, data in datasets.items():
         plans.setdefault(data.plan.hash, {})[label] = data
     rows: dict[tuple, dict] = {}
-    answers = Answers()
+    answers, behaviour = Answers(), Behaviour()
     for file in files:
         contents = load(file)
         if contents.plan not in plans:
@@ -62,7 +63,8 @@ def runs(files: Sequence[Path], datasets: Mapping[str, Dataset]) -> tuple[pa.Tab
                 table = read_samples(file.parent / result.samples)
                 check_samples(result, table, f"{file}, results[{k}]")
                 answers.add(contents.plan, str(file.parent / result.samples), table, new)
-    return pa.Table.from_pylist(list(rows.values()), schema=RUNS), answers
+                behaviour.add(str(file.parent / result.samples), table, new)
+    return pa.Table.from_pylist(list(rows.values()), schema=RUNS), answers, behaviour
 
 
 def _rows(file: Path, result: Result, datasets: Mapping[str, Dataset], plan: str) -> Iterable[dict]:

@@ -27,6 +27,7 @@ DPI = 200
 NEEDS = {
     "measured": "no dataset was given",
     "accuracy": "no results were given; --results adds them",
+    "calibration": "no results with confidences were given; 'train evaluate' writes them now",
     "own_gains": "no expert or other model trained for a column was given; --results adds them",
     "matrix": "no model trained on a column of the dataset was given; --results adds them",
 }
@@ -90,6 +91,8 @@ def build(
         image.save(buffer, "png")
         written[f"figures/{name}.png"] = buffer.getvalue()
         sheets.append(page.sheet(name, label, remark, image))
+    if len(contents.confusion):
+        written["figures/confusion.csv"] = csv_of(contents.confusion)
     browser = pictures.browser(contents, shown_pictures)
     written |= browser.files
     written["index.html"] = page.render(title, contents, tables, shown, sheets, missing, browser.columns).encode()

@@ -1,6 +1,6 @@
 """Every figure of the report, in the order of the page. A new one is a function and an entry here."""
 
-from report.figures import accuracy, matrix, methods, rate
+from report.figures import accuracy, matrix, methods, rate, reliability
 from report.figures.spec import NothingToShow, Spec
 
 __all__ = ["FIGURES", "NothingToShow", "Spec"]
@@ -109,5 +109,14 @@ FIGURES = [
         "accuracy",
         accuracy.ssim_accuracy,
         per=PER_MODEL,
+    ),
+    Spec(
+        "reliability",
+        "Confidence and accuracy",
+        "How often answers of a given confidence are right, over all distortions at which a method counts and all "
+        "seeds; on the dashed line, confidence is what it says.",
+        "calibration",
+        reliability.reliability,
+        per=("dataset", "arch"),
     ),
 ]

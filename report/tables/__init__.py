@@ -1,5 +1,6 @@
 """Every table of the report, in the order of the page. A new one is a function and an entry here."""
 
+from report.tables.behaviour import calibration, classes, confusions
 from report.tables.comparisons import bd_rates, gains, mcnemar, published
 from report.tables.deploy import deploy
 from report.tables.main import table1
@@ -9,4 +10,4 @@ from report.tables.table import Table
 __all__ = ["TABLES", "Table"]
 
 #: Each returns a Table, or None when there is nothing to put into it.
-TABLES = [table1, deploy, gains, recovery, mcnemar, bd_rates, published]
+TABLES = [table1, deploy, gains, recovery, mcnemar, bd_rates, published, calibration, classes, confusions]
