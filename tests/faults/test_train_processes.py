@@ -1,6 +1,7 @@
 """However a training ends, all of its processes end with it, within seconds and with a reason."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,12 +9,17 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+import torchvision
+from click.testing import CliRunner
 
 from shards.dataset import Dataset
+from train.cli import main
 from train.feed import slices
 from train.feed.data import Source, Stream
 from train.feed.reading import survey
 from train.feed.workers import batches
+from train.networks.network import Network
 
 ROOT = Path(__file__).parents[2]
 TRAIN = Path(sys.executable).parent / "train"
@@ -192,3 +198,27 @@ def maps(pid: int) -> str:
         return Path(f"/proc/{pid}/maps").read_text()
     except OSError:
         return ""
+
+
+@pytest.mark.parametrize("command", ["evaluate", "teach"])
+def test_a_worker_that_dies_ends_evaluation_and_teaching_in_one_line(data, tmp_path, monkeypatch, command):
+    arch = ("--arch", "shufflenet_v2_x0_5", "--weights")
+    weights = Network(torchvision.models.shufflenet_v2_x0_5(num_classes=2)).net.state_dict()
+    torch.save(weights, tmp_path / "weights.pth")
+    before, forward = children(), Network.forward
+
+    def dying(self, images):
+        for pid in set(children()) - set(before):
+            os.kill(pid, signal.SIGKILL)
+        return forward(self, images)
+
+    monkeypatch.setattr(Network, "forward", dying)
+    options = ("--out", tmp_path / "r.json", "--columns", "clean") if command == "evaluate" else ()
+    root = shutil.copytree(data[1], tmp_path / "val")
+    arguments = (command, root, *arch, tmp_path / "weights.pth", "--batch", 1, "--device", "cpu", *options)
+    ended = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert ended.exit_code == 1, ended.output
+    assert "a data worker was killed (SIGKILL)" in ended.output
+    assert isinstance(ended.exception, SystemExit)
+    assert children() == before
+    assert not (tmp_path / "r.json").exists()
