@@ -76,6 +76,8 @@ class Settings:
         def take(part: type) -> dict[str, Any]:
             return {name: value for name, value in given.items() if places.get(name) is part}
 
+        if given.get("quirks") is not None and given.get("protocol") == "refcode":
+            raise ValueError("quirks are exactly those to use, the protocol refcode is all of them: give one")
         settings = cls(method, own(**take(own)), given["train"], recipe=Recipe(**take(Recipe)), **take(cls))
         for part in (settings, settings.recipe, settings.options):
             check(part)
