@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from shards.dataset import Dataset
-from train.engine import checks
+from train.engine import checks, remarks
 from train.engine.distributed import World
 from train.feed import cached, slices
 from train.feed.data import Source
@@ -26,7 +26,6 @@ from train.recipes.schedules import Schedule
 from train.settings import Settings
 
 PROTOCOLS = ("paper", "refcode")
-FEW = 1000  #: samples to select on, below which a note says how uncertain that is
 
 
 @dataclass
@@ -105,19 +104,15 @@ def prepare(settings: Settings, world: World) -> Job:
     checks.require_other_pictures(found, found_val)
     tested_columns(settings, val)
     recipe, notes = _recipe(settings, method)
-    if settings.select_on == "validation" and settings.holdout != Settings.holdout:
-        notes.append("--holdout has no effect with --select-on validation: nothing is kept away from training")
-    if settings.cache and train.storage.local and val.storage.local:
-        notes.append("--cache has no effect: both datasets are on local disks")
-    assert recipe.batch is not None  # ``_recipe`` chose all values
-    assert recipe.epochs is not None
-    assert recipe.lr is not None
     pools = _pools(settings, found, found_val)
     checks.require_sizes(settings, world, recipe.batch, *pools)
-    notes += _reading_notes(settings, found, slices.size(pools[1]), train)
     loaded = _starting_weights(settings, method, found)
     method.check(loaded.network)
-    notes += _size_notes(settings, loaded.network, train, reads.columns[0])
+    notes += [
+        *remarks.without_effect(settings, train, val),
+        *remarks.reading(settings, found, slices.size(pools[1]), train),
+        *remarks.sizes(settings, loaded.network, train, reads.columns[0]),
+    ]
     teacher, caches = None, {}
     if reads.teacher:
         teacher = Teacher(loaded.network, world.device)
@@ -234,28 +229,3 @@ def _pools(settings: Settings, train: Survey, val: Survey) -> tuple[slices.Slice
     if settings.select_on == "validation":
         return slices.between(train.counts, 0, train.samples), slices.between(val.counts, 0, val.samples)
     return slices.held_out(train.counts, settings.holdout, train.crops, train.shuffled)
-
-
-def _size_notes(settings: Settings, network: Network, train: Dataset, column: str) -> list[str]:
-    table, _ = train.parquet(column, 0, ["width", "height"])
-    sides = {*table["width"].slice(0, 1).to_pylist(), *table["height"].slice(0, 1).to_pylist()}
-    if network.input_size is None or sides <= {network.input_size}:
-        return []
-    return [
-        f"{settings.arch} was made for pictures of {network.input_size} pixels, those of {settings.train} have "
-        f"{' x '.join(map(str, sorted(sides)))}"
-    ]
-
-
-def _reading_notes(settings: Settings, found: Survey, selected: int, train: Dataset) -> list[str]:
-    notes = []
-    if selected < FEW:
-        more = "a larger VAL helps" if settings.select_on == "validation" else "try a larger --holdout"
-        notes.append(
-            f"selection looks at {selected} samples, so that its top-1 has a standard error of up to "
-            f"{50 / selected**0.5:.1f} points, which is more than most epochs differ by: {more}"
-        )
-    if found.scattered and not train.storage.local and not settings.cache:
-        why = f"has {found.crops} crops of each picture" if found.crops > 1 else "was made with --keep-order"
-        notes.append(f"{found.url} {why}: its samples are fetched one by one, which --cache FOLDER would spare")
-    return notes

@@ -1,0 +1,47 @@
+"""What a person should know before a training begins. Nothing here stops it: that is ``checks``."""
+
+from __future__ import annotations
+
+from shards.dataset import Dataset
+from train.feed.reading import Survey
+from train.networks.network import Network
+from train.settings import Settings
+
+FEW = 1000  #: samples to select on, below which a note says how uncertain that is
+
+
+def without_effect(settings: Settings, train: Dataset, val: Dataset) -> list[str]:
+    """Options that change nothing in this training."""
+    found = []
+    if settings.select_on == "validation" and settings.holdout != Settings.holdout:
+        found.append("--holdout has no effect with --select-on validation: nothing is kept away from training")
+    if settings.cache and train.storage.local and val.storage.local:
+        found.append("--cache has no effect: both datasets are on local disks")
+    return found
+
+
+def sizes(settings: Settings, network: Network, train: Dataset, column: str) -> list[str]:
+    """Pictures of another size than the network was made for."""
+    table, _ = train.parquet(column, 0, ["width", "height"])
+    sides = {*table["width"].slice(0, 1).to_pylist(), *table["height"].slice(0, 1).to_pylist()}
+    if network.input_size is None or sides <= {network.input_size}:
+        return []
+    return [
+        f"{settings.arch} was made for pictures of {network.input_size} pixels, those of {settings.train} have "
+        f"{' x '.join(map(str, sorted(sides)))}"
+    ]
+
+
+def reading(settings: Settings, found: Survey, selected: int, train: Dataset) -> list[str]:
+    """A selection that few samples decide; reading that a cache would make fast."""
+    notes = []
+    if selected < FEW:
+        more = "a larger VAL helps" if settings.select_on == "validation" else "try a larger --holdout"
+        notes.append(
+            f"selection looks at {selected} samples, so that its top-1 has a standard error of up to "
+            f"{50 / selected**0.5:.1f} points, which is more than most epochs differ by: {more}"
+        )
+    if found.scattered and not train.storage.local and not settings.cache:
+        why = f"has {found.crops} crops of each picture" if found.crops > 1 else "was made with --keep-order"
+        notes.append(f"{found.url} {why}: its samples are fetched one by one, which --cache FOLDER would spare")
+    return notes
