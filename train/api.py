@@ -104,11 +104,10 @@ def evaluate(
             raise ValueError(f"{val} has no labels: nothing to count as right")
         candidates = [Candidate.pretrained(arch, str(weights), data)] if arch and weights else []
         candidates += [Candidate.of_file(str(file), data, arch) for file in checkpoints]
-        teams = (
-            assemble(str(router), candidates, None if master is None else str(master), otherwise) if router else []
-        )
-        candidates += [*(adapting(candidates, batch) if tent else []), *teams]
         names = list(data.columns) if columns is None else list(columns)
+        told = None if master is None else str(master)
+        teams = assemble(list(router), candidates, told, otherwise, names) if router else []
+        candidates += [*(adapting(candidates, batch) if tent else []), *teams]
         local = None if cache is None else str(cache)
         return _measure(data, names, candidates, target, here, workers, local, batch, present_classes)
 

@@ -54,8 +54,13 @@ def _signatures() -> list[tuple[str, re.Pattern[bytes]]]:
 
 
 def header_of(column: str) -> Header:
-    """What the headers of a column's bitstreams say: its last codec and VALUE. ``clean`` is lossless."""
-    if column == "clean":
+    """What the headers of a column's bitstreams say: its last codec, and VALUE where the format tells it.
+
+    ``clean``, and what ends in a filter, is stored without loss. Raises KeyError when the codec is not installed.
+    """
+    last = grammar.split(column)[-1]
+    step = None if column == "clean" else codecs.load(last.name)
+    if step is None or not issubclass(step, Codec):
         return Header(LOSSLESS, None)
-    step = grammar.split(column)[-1]
-    return Header(step.name, None if step.value is None else float(step.value))
+    tells = last.value is not None and step.read_value is not Codec.read_value
+    return Header(last.name, float(last.value) if tells else None)

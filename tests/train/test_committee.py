@@ -14,7 +14,7 @@ from train.methods.master import Master
 from train.networks import models
 from train.routing.assemble import assemble, columns_of
 from train.routing.committee import DECISIONS, Committee
-from train.routing.router import Router
+from train.routing.router import NoExpert, Router
 
 CPU = World(0, 1, torch.device("cpu"))
 
@@ -173,3 +173,13 @@ def test_a_master_may_be_any_network_and_keeps_its_weights():
     made = master().model(network)
     assert made.net.fc.out_features == 2
     assert torch.equal(made.net.conv1[0].weight, network.net.conv1[0].weight)
+
+
+def test_a_column_that_no_expert_is_for_is_refused_before_anything_is_read():
+    given = [candidate("expert", trained_on="jpeg-10")]
+    (router,) = assemble(["headers"], given, None, "nearest", ["jpeg-10", "jpeg-75"])
+    assert router.network.columns == ["jpeg-10"]
+    with pytest.raises(NoExpert, match="no expert was trained for bpg-41"):
+        assemble(["headers"], given, None, "nearest", ["jpeg-10", "bpg-41"])
+    with pytest.raises(NoExpert, match="no expert was trained for lossless"):
+        assemble(["headers"], given, None, "error", ["noise-20"])

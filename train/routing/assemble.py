@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from distort.codecs.headers import header_of
 from train.engine.evaluate import Candidate
 from train.methods.reads import CLEAN, listed
 from train.networks.models import load_checkpoint
@@ -26,12 +27,17 @@ TITLES = {
 
 
 def assemble(
-    wanted: Sequence[str], candidates: Sequence[Candidate], master: str | None, otherwise: str
+    wanted: Sequence[str],
+    candidates: Sequence[Candidate],
+    master: str | None,
+    otherwise: str,
+    columns: Sequence[str] = (),
 ) -> list[Candidate]:
     """For each decision, and each method and seed among the checkpoints, a candidate made of those networks.
 
     A network as it comes is the router's base, and the branch for clean pictures. Raises ValueError when two
-    checkpoints are for one column, a bin of the master has no checkpoint, or none of them says what it is for.
+    checkpoints are for one column, a bin of the master has no checkpoint, or none of them says what it is for;
+    NoExpert when a router would have no answer for one of ``columns``.
     """
     base = next((c for c in candidates if c.model["method"] == "pretrained"), None)
     teams: dict[tuple, list[Candidate]] = {}
@@ -47,6 +53,8 @@ def assemble(
         for decision in wanted:
             if decision == HEADERS:
                 network: nn.Module = _router(team, base, otherwise)
+                for column in columns:  # refused now, not by the first of its bitstreams
+                    network.choose(header_of(column))
                 said = {"otherwise": otherwise, "base": base is not None}
             else:
                 network = _committee(decision, team, base, bins)
