@@ -100,9 +100,9 @@ def test_checkpoints_become_routers_and_committees_by_method_and_seed(tmp_path):
     master = masters(tmp_path, "clean/jpeg-10,jpeg-5/bpg-46")
     found = assemble(["headers", "switched", "oracle"], given, master, "nearest")
     assert [(c.model["method"], c.model["seed"]) for c in found] == [
-        (f"router-{decision}", seed) for seed in (0, 1) for decision in ("headers", "switched", "oracle")
+        (f"router-{decision}", seed) for decision in ("headers", "switched", "oracle") for seed in (0, 1)
     ]
-    router, committee = found[0].network, found[1].network
+    router, committee = found[0].network, found[2].network
     assert isinstance(router, Router)
     assert router.columns == ["jpeg-10", "bpg-46"]
     assert committee.branches == [base.network, given[2].network, given[3].network]
@@ -183,3 +183,13 @@ def test_a_column_that_no_expert_is_for_is_refused_before_anything_is_read():
         assemble(["headers"], given, None, "nearest", ["jpeg-10", "bpg-41"])
     with pytest.raises(NoExpert, match="no expert was trained for lossless"):
         assemble(["headers"], given, None, "error", ["noise-20"])
+
+
+def test_methods_that_do_not_fit_the_master_are_left_out_with_a_note(tmp_path, capsys):
+    given = [candidate("pretrained", seed=None), candidate("expert", trained_on="jpeg-10"),
+             candidate("finetune", trained_on="bpg-46"),
+             candidate("consistency", settings={"columns": "jpeg-10,jpeg-5"})]  # fmt: skip
+    found = assemble(["switched"], given, masters(tmp_path, "clean/jpeg-10,jpeg-5"), "nearest")
+    assert [c.model["settings"]["of"] for c in found] == ["expert"]
+    said = "note: --router switched leaves out checkpoints: the master's bin 'jpeg-10,jpeg-5' has 0 checkpoints"
+    assert said in capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import click
 from torch import nn
 
 from distort.codecs.headers import header_of
@@ -35,9 +36,10 @@ def assemble(
 ) -> list[Candidate]:
     """For each decision, and each method and seed among the checkpoints, a candidate made of those networks.
 
-    A network as it comes is the router's base, and the branch for clean pictures. Raises ValueError when two
-    checkpoints are for one column, a bin of the master has no checkpoint, or none of them says what it is for;
-    NoExpert when a router would have no answer for one of ``columns``.
+    A network as it comes is the router's base, and the branch for clean pictures. Methods whose checkpoints cannot
+    answer together are left out, and a note on stderr says why. Raises ValueError when that leaves none: two
+    checkpoints are for one column, a bin of the master has no checkpoint, or none says what it is for; NoExpert
+    when a router would have no answer for one of ``columns``.
     """
     base = next((c for c in candidates if c.model["method"] == "pretrained"), None)
     teams: dict[tuple, list[Candidate]] = {}
@@ -45,22 +47,37 @@ def assemble(
         if candidate is not base and columns_of(candidate.model):
             key = tuple(candidate.model.get(name) for name in ("method", "seed"))
             teams.setdefault(key, []).append(candidate)
+    # One network for many columns is nothing to choose from.
+    teams = {key: team for key, team in teams.items() if len(team) > 1 or team[0].model.get("trained_on")}
     if not teams:
         raise ValueError("--router needs checkpoints that were trained for columns: give them as --checkpoint")
     bins = _bins(master) if master else None
     found = []
-    for team in teams.values():
-        for decision in wanted:
-            if decision == HEADERS:
-                network: nn.Module = _router(team, base, otherwise)
-                for column in columns:  # refused now, not by the first of its bitstreams
-                    network.choose(header_of(column))
-                said = {"otherwise": otherwise, "base": base is not None}
-            else:
-                network = _committee(decision, team, base, bins)
-                said = {"decision": decision}
-            found.append(_candidate(TITLES[decision], decision, network, team, said))
+    for decision in wanted:
+        refused: ValueError | None = None
+        made = []
+        for team in teams.values():
+            try:
+                made.append(_together(decision, team, base, bins, otherwise, columns))
+            except ValueError as error:
+                refused = error
+        if refused and not made:
+            raise refused
+        if refused:
+            click.echo(f"note: --router {decision} leaves out checkpoints: {refused}", err=True)
+        found += made
     return found
+
+
+def _together(decision, team: list[Candidate], base: Candidate | None, bins, otherwise: str, columns) -> Candidate:
+    if decision != HEADERS:
+        network = _committee(decision, team, base, bins)
+        return _candidate(TITLES[decision], decision, network, team, {"decision": decision})
+    router = _router(team, base, otherwise)
+    for column in columns:  # refused now, not by the first of its bitstreams
+        router.choose(header_of(column))
+    said = {"otherwise": otherwise, "base": base is not None}
+    return _candidate(TITLES[decision], decision, router, team, said)
 
 
 def columns_of(model: dict) -> tuple[str, ...]:
