@@ -11,6 +11,7 @@ from report import intervals
 
 POINTS = 3  #: of a curve, at least
 FULL = 4  #: as the method was published; fewer are flagged
+SAME = 1e-4  #: decades of rate below which two points cost the same
 STEP = 1e-5  #: of numerical derivatives, in decades of rate and as a fraction of the range of qualities
 
 
@@ -61,7 +62,7 @@ def rising(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     This is isotonic regression by pooling adjacent violators; noise moves points, it does not remove them.
     """
     blocks: list[list[float]] = []  # sums of log rate and of quality, number
-    for rate, quality in points:
+    for rate, quality in sorted(points):
         blocks.append([rate, quality, 1])
         while len(blocks) > 1 and blocks[-2][1] / blocks[-2][2] >= blocks[-1][1] / blocks[-1][2]:
             last = blocks.pop()
@@ -92,11 +93,14 @@ def quality(anchor: Sequence[tuple[float, float]], test: Sequence[tuple[float, f
 
 
 def _apart(curve: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Points of one rate as their mean."""
-    found: dict[float, list[float]] = {}
-    for rate, value in curve:
-        found.setdefault(rate, []).append(value)
-    return [(rate, sum(values) / len(values)) for rate, values in found.items()]
+    """By rising rate; points of nearly the same rate as their mean."""
+    blocks: list[list[tuple[float, float]]] = []
+    for point in sorted(curve):
+        if blocks and point[0] - blocks[-1][0][0] < SAME:
+            blocks[-1].append(point)
+        else:
+            blocks.append([point])
+    return [(sum(rate for rate, _ in part) / len(part), sum(q for _, q in part) / len(part)) for part in blocks]
 
 
 Variance = Callable[[Sequence[tuple[Point, float, float]]], intervals.Estimate | None]
@@ -117,7 +121,9 @@ def delta(anchor: Curve, test: Curve, variance: Variance | None = None) -> Delta
     up = [rising(curve) for curve in logs]
     pooled = sum(len(curve) - len(kept) for curve, kept in zip(logs, up, strict=True))
     found = Delta(pooled=pooled, flag=_flag(up, pooled, len(a), len(t)), **counts)
-    if value := _with_interval(quality, logs, (a, t), variance):
+    if all(len(_apart(curve)) > 1 for curve in logs) and (
+        value := _with_interval(quality, logs, (a, t), variance)
+    ):
         middle, low, high = value
         found = replace(found, bd_quality=middle, bd_quality_low=low, bd_quality_high=high)
     for which, rise in zip(("anchor", "test"), up, strict=True):

@@ -75,6 +75,12 @@ def test_three_points_with_a_tie_still_give_a_value_and_say_so():
     assert found.flag.endswith("a straight line between two")
 
 
+def test_points_of_the_same_rate_are_one_point():
+    found = delta(CURVE, [*CURVE, (CURVE[1][0] * (1 + 1e-6), CURVE[1][1]), CURVE[2]])
+    assert found.bd_quality == pytest.approx(0, abs=1e-3)
+    assert delta(CURVE, [(0.5, 20.0), (0.5, 21.0), (0.5, 22.0)]).bd_quality is None
+
+
 def test_bd_quality_of_a_raised_curve_is_what_it_was_raised_by():
     assert delta(CURVE, [(rate, quality + 1.5) for rate, quality in CURVE]).bd_quality == pytest.approx(1.5)
 

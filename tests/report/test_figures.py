@@ -100,14 +100,14 @@ def luminance(colour):
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_every_codec_has_its_own_colour_and_marker_with_a_contrast_of_3_to_1_on_both_pages():
+def test_every_codec_has_its_own_colour_and_marker_with_a_contrast_of_4_5_to_1_on_both_pages():
     kinds = [names.kind(codec) for codec in [*codecs.REGISTRY, "not-installed"]]
     styles = [(*kind.colour, kind.marker) for kind in kinds] + [(look.INK, "#e8e8e8", look.CLEAN_MARKER)]
     for column in zip(*styles, strict=True):
         assert len(set(column)) == len(styles)
     for light, dark, _ in styles:
-        assert (luminance(look.PAPER) + 0.05) / (luminance(light) + 0.05) >= 3
-        assert (luminance(dark) + 0.05) / (luminance("#17181b") + 0.05) >= 3
+        assert (luminance(look.PAPER) + 0.05) / (luminance(light) + 0.05) >= 4.5
+        assert (luminance(dark) + 0.05) / (luminance("#17181b") + 0.05) >= 4.5
 
 
 def test_variants_of_a_codec_look_different(collected):
