@@ -113,12 +113,14 @@ def slurm(ground):
 
 
 def at_work(slurm: Slurm, d: Path, *marks: str) -> int:
+    """A task that is in the middle of a shard; its children are the workers."""
+
     def look():
-        folders = [folder for folder in d.glob(".partial/*") if any(folder.glob("*.tar"))]
+        folders = [folder for folder in d.glob(".partial/*") if any(folder.glob("*.part"))]
         pids = {int(folder.name.rsplit("-", 2)[1]) for folder in folders}
         return next(iter(pids.intersection(slurm.ground.pids(*marks))), None)
 
-    return until(look, f"a worker at work {marks}", 40)
+    return until(look, f"a task at work {marks}", 40)
 
 
 def test_an_array_makes_the_dataset_and_verifies_it(slurm, tree, same):
@@ -135,7 +137,9 @@ def test_a_task_stops_before_its_time_limit_and_goes_on(slurm, tree, same):
     d = slurm.folder / "limit"
     number = slurm.submit("--tasks", 1, run=["run", tree, d, *WORK])
     until(lambda: list(d.glob("avif-30/*.parquet")), "a shard", 40)
-    os.kill(at_work(slurm, d), signal.SIGSTOP)  # or it might finish: Slurm looks for limits every 30 s only
+    task = at_work(slurm, d)
+    for worker in Path(f"/proc/{task}/task/{task}/children").read_text().split():
+        os.kill(int(worker), signal.SIGSTOP)  # or it might finish: Slurm looks for limits every 30 s only
     slurm.ground.run("scontrol", "update", f"jobid={number}_1", "TimeLimit=2")  # so the signal is due now
     until(lambda: "stopped by SIGTERM" in slurm.logs("limit-*.log"), "Slurm sends the signal, the task stops")
     slurm.finish()
