@@ -1,199 +1,225 @@
-"""The loader against its floor, against plain webdataset, and against decoding as the reference code does.
+"""The loader against its floor and against other loaders: the same bitstreams and batches, ways taken in turn.
 
-One process, one core, nothing but reading and decoding; the same pictures everywhere, the ways taken in turn.
-Times are CPU times of the process, which other programs on the machine disturb little.
-- floor: the codec's decode of bitstreams that are in memory already
-- train: slices by the Parquet offsets, whole-batch decode into one uint8 tensor (train/feed/data.py)
-- tarfile_samples: the same decode and batch, reading the tars' members through webdataset
-- webdataset: ``WebDataset(...).decode("rgb")``, which gives float images; batches stacked by webdataset itself
-- ImageFolder: torchvision's ImageFolder over PNG crops, JPEG on the fly by Pillow, ToTensor and Normalize
+Samples per second from the first batch of an epoch to its last, and each way's ratio to ``train``.
+- floor: the codec's decode of bitstreams that are in memory already, into one batch that is used again
+- train: what a training reads (train/feed), in this process
+- unaligned: the floor, into a batch at an address that divides by 32; libjpeg-turbo then writes past the caches
+- the loaders of benchmarks/rivals/loaders.py, as far as they are installed
 
-Example: OMP_NUM_THREADS=1 python benchmarks/loader.py data/val --columns jpeg-10 clean,jpeg-10 --samples 512
+Without --workers these are CPU times of one process, which other programs disturb little. With --workers N the
+floor, train's processes, and N threads that decode the samples of a batch side by side are compared by the clock.
+--latency adds so many milliseconds to every request and compares with local reading, by the clock.
+
+Example: OMP_NUM_THREADS=1 python benchmarks/loader.py data/val --columns jpeg-10 clean,jpeg-10 --samples 1280
 """
 
 import argparse
-import io
+import os
 import statistics
 import tempfile
 import time
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import torch
-import webdataset as wds
+from fsspec.implementations.memory import MemoryFileSystem
 from pictures import machine
-from PIL import Image
-from torch.utils.data import DataLoader
-from torchvision import transforms
-from torchvision.datasets import ImageFolder
+from rivals.loaders import BATCH, RIVALS
 
-from distort.codecs import decode
+from distort.codecs import decoder
 from shards.dataset import Dataset
 from shards.plan import column_folder
 from train.feed import slices
-from train.feed.data import Source, Stream
+from train.feed.data import ALIGNMENT, OFFSET, Source, Stream
 from train.feed.reading import survey
 from train.feed.workers import batches
-from train.networks.network import IMAGENET_MEAN, IMAGENET_STD
-
-BATCH = 64
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("dataset", help="a local dataset; its first shards are used")
+parser.add_argument("dataset", help="a local dataset; its first samples are used")
 parser.add_argument("--columns", nargs="+", default=["jpeg-10", "clean,jpeg-10"])
-parser.add_argument("--samples", type=int, default=512)
+parser.add_argument("--samples", type=int, default=1280)
 parser.add_argument("--rounds", type=int, default=5)
-parser.add_argument("--only", nargs="*", help="names of the ways to measure")
+parser.add_argument("--workers", type=int, default=0)
+parser.add_argument("--latency", type=float, nargs="*", default=[])
 options = parser.parse_args()
 
 torch.set_num_threads(1)
 data = Dataset(options.dataset)
 counts = survey(data, ["clean"]).counts
-total = min(options.samples, sum(counts))
+total = min(options.samples, sum(counts)) // BATCH * BATCH
 pool = slices.between(counts, 0, total)
 
 
-def tars(column: str) -> list[str]:
-    folder = Path(options.dataset, column_folder(column))
-    return [str(folder / f"{run.shard:06d}.tar") for run in pool]
+def room(shape: tuple[int, ...], offset: int) -> np.ndarray:
+    """A batch that begins at an address of ALIGNMENT * n + offset."""
+    whole = np.empty(int(np.prod(shape)) + 2 * ALIGNMENT, np.uint8)
+    start = (offset - whole.ctypes.data) % ALIGNMENT
+    return whole[start : start + int(np.prod(shape))].reshape(shape)
 
 
-def floor(columns):
-    extensions = [data.column(name)["extension"] for name in columns]
-    held = [row for _, row in zip(range(total), (r[2:] for r in data.read(*columns)), strict=False)]
+class Floor:
+    """Decoding alone."""
 
-    def run():
-        for row in held:
-            for entry, extension in zip(row, extensions, strict=True):
-                decode(entry.data, extension)
+    def __init__(self, columns: tuple[str, ...], offset: int = OFFSET):
+        self.decoders = [decoder(data.column(name)) for name in columns]
+        self.held = [[entry.data for entry in entries] for _, _, *entries in data.select(*columns)[:total]]
+        shape = self.decoders[0](self.held[0][0]).shape
+        self.rooms = [room((BATCH, *shape), offset) for _ in columns]
 
-    return run
+    def decode(self, start: int, i: int) -> None:
+        for bitstream, decode, out in zip(self.held[start + i], self.decoders, self.rooms, strict=True):
+            decode(bitstream, out[i])
 
+    def __call__(self) -> Iterator:
+        for start in range(0, total, BATCH):
+            for decode, out, which in zip(self.decoders, self.rooms, range(len(self.rooms)), strict=True):
+                decode.batch([self.held[start + i][which] for i in range(BATCH)], out)
+            yield self.rooms
 
-def ours(columns):
-    order = list(slices.training(pool, seed=0, epoch=0, batch=BATCH, layout=slices.Layout(shuffle=200)))
+    def threads(self, count: int) -> Iterator:
+        """``count`` threads decode the samples of a batch side by side; the decoders release the GIL."""
+        with ThreadPoolExecutor(count) as threads:
+            for start in range(0, total, BATCH):
+                list(threads.map(lambda i, start=start: self.decode(start, i), range(BATCH)))
+                yield self.rooms
 
-    def run():
-        with batches(Stream(Source(options.dataset, columns), order)) as feed:
-            for batch in feed:
-                consume(batch.images[columns[0]])
-
-    return run
-
-
-def members(columns):
-    """Our decode and batch, but the tars read member by member."""
-    extensions = [data.column(name)["extension"] for name in columns]
-
-    def samples():
-        streams = [wds.WebDataset(tars(name), shardshuffle=False, empty_check=False) for name in columns]
-        for _, row in zip(range(total), zip(*streams, strict=True), strict=False):
-            yield [sample[extension] for sample, extension in zip(row, extensions, strict=True)]
-
-    def run():
-        waiting = []
-        for row in samples():
-            waiting.append(row)
-            if len(waiting) == BATCH:
-                for i, extension in enumerate(extensions):
-                    rgb = decode(waiting[0][i], extension)
-                    batch = torch.empty((len(waiting), *rgb.shape), dtype=torch.uint8)
-                    array = batch.numpy()
-                    array[0] = rgb
-                    for j in range(1, len(waiting)):
-                        array[j] = decode(waiting[j][i], extension)
-                    consume(batch)
-                waiting = []
-
-    return run
+    def processes(self, count: int) -> Iterator:
+        """``count`` processes decode their parts and deliver nothing; the first batch is for the clock."""
+        yield self.rooms
+        children = []
+        for worker in range(count):
+            if not (child := os.fork()):
+                for start in range(worker * BATCH, total, count * BATCH):
+                    for i in range(BATCH):
+                        self.decode(start, i)
+                os._exit(0)
+            children.append(child)
+        for child in children:
+            os.waitpid(child, 0)
+        yield self.rooms
 
 
-def plain(columns):
-    extensions = [data.column(name)["extension"] for name in columns]
+def ours(columns: tuple[str, ...], workers: int = 0, url: str = options.dataset) -> Callable[[], Iterator]:
+    layout = slices.Layout(workers=max(workers, 1), shuffle=200)
+    order = list(slices.training(pool, seed=0, epoch=0, batch=BATCH, layout=layout))
 
-    def pictures(column, extension):
-        pipeline = wds.WebDataset(tars(column), shardshuffle=False, empty_check=False).shuffle(200).decode("rgb")
-        return pipeline.to_tuple(extension, "cls").batched(BATCH)
+    def epoch():
+        with batches(Stream(Source(url, columns), order), workers) as feed:
+            yield from feed
 
-    def run():
-        streams = [
-            DataLoader(pictures(*pair), batch_size=None, num_workers=0)
-            for pair in zip(columns, extensions, strict=True)
-        ]
-        left = total
-        for row in zip(*streams, strict=True):
-            left -= len(row[0][1])
-            consume(torch.as_tensor(row[0][0]))
-            if left <= 0:
-                break
-
-    return run
+    return epoch
 
 
-def image_folder(columns, folder):
-    """The reference code's way: files of crops, distorted when they are read. JPEG only."""
-    quality = int(next(name for name in columns if name.startswith("jpeg-")).removeprefix("jpeg-"))
-    finish = transforms.Compose([transforms.ToTensor(), transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD)])
-
-    def distorted(image):
-        stream = io.BytesIO()
-        image.save(stream, "JPEG", quality=quality)
-        seen = finish(Image.open(stream).convert("RGB"))
-        return (finish(image), seen) if "clean" in columns else seen
-
-    def run():
-        dataset = ImageFolder(folder, transform=distorted)
-        for images, _ in DataLoader(dataset, BATCH, shuffle=True, num_workers=0):
-            consume(images[0] if isinstance(images, list) else images)
-
-    return run
-
-
-def consume(batch):
-    """Touch the result, as a copy to a device would."""
-    assert batch.shape[0] <= BATCH
-    return batch.reshape(-1)[:: 1 << 16].float().sum()
-
-
-def write_crops(folder: Path) -> None:
-    for _, (key, label, clean) in zip(range(total), data.read("clean"), strict=False):
-        target = folder / str(label)
-        target.mkdir(exist_ok=True)
-        Image.fromarray(decode(clean.data, clean.extension)).save(target / f"{key}.png", compress_level=6)
-
-
-def seconds(run) -> float:
-    start = time.process_time()
-    run()
-    return time.process_time() - start
-
-
-def compare(columns: tuple[str, ...], folder: str) -> None:
-    ways = {"floor": floor(columns), "train": ours(columns), "tarfile_samples": members(columns)}
-    if all(data.column(name)["extension"] in ("jpg", "png", "webp") for name in columns):
-        ways["webdataset"] = plain(columns)
-    if any(name.startswith("jpeg-") for name in columns):
-        ways["ImageFolder"] = image_folder(columns, folder)
-    if options.only:
-        ways = {name: run for name, run in ways.items() if name in {"floor", "train", *options.only}}
-    for run in ways.values():
-        run()  # warm: page cache, imports
+def compare(ways: dict[str, Callable[[], Iterator]], base: str, clock: Callable[[], float]) -> dict[str, float]:
+    """Print samples/s and ratios to ``base``; returns the ratios."""
+    for way in ways.values():
+        for _ in way():  # warm: page cache, imports
+            pass
     taken = {name: [] for name in ways}
     for _ in range(options.rounds):
-        for name, run in ways.items():
-            taken[name].append(seconds(run))
-    print(f"\n{' + '.join(columns)}: {total} samples of {len(columns)} pictures, {options.rounds} rounds in turn")
+        for name, way in ways.items():
+            epoch = iter(way())
+            next(epoch)
+            start = clock()
+            for _ in epoch:
+                pass
+            taken[name].append(clock() - start)
+    found = {}
     for name, times in taken.items():
-        ratios = [ours / other for ours, other in zip(taken["train"], times, strict=True)]
-        against = statistics.median(other / ours for ours, other in zip(taken["train"], times, strict=True))
-        rate = total / statistics.median(times)
-        spread = f"{1 / max(ratios):.2f} to {1 / min(ratios):.2f}"
-        print(f"  {name:16} {rate:8.0f} samples/s   train is {against:.2f} x this ({spread})")
+        ratios = [other / ours for ours, other in zip(taken[base], times, strict=True)]
+        found[name] = statistics.median(ratios)
+        rate = (total - BATCH) / statistics.median(times)
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        print(f"  {name:26} {rate:8.0f} samples/s   {base} is {found[name]:.2f} x this ({spread})", flush=True)
+    return found
+
+
+def one_core(columns: tuple[str, ...], folder: Path) -> None:
+    ways = {"train": ours(columns), "floor": Floor(columns), "unaligned": Floor(columns, 0)}
+    extension = data.column(columns[0])["extension"]
+    for name, (make, extensions) in RIVALS.items() if len(columns) == 1 else ():
+        if extensions and extension not in extensions:
+            continue
+        place = folder / f"{name}-{columns[0]}"
+        place.mkdir()
+        try:
+            ways[name] = make(data, columns[0], total, place)
+        except ImportError as error:
+            print(f"  {name}: not installed ({error})")
+    compare(ways, "train", time.process_time)
+
+
+def all_cores(columns: tuple[str, ...], workers: int) -> None:
+    floor = Floor(columns)
+    compare(
+        {
+            "train": ours(columns, workers),
+            "floor": lambda: floor.processes(workers),
+            "threads": lambda: floor.threads(workers),
+        },
+        "train",
+        time.perf_counter,
+    )
+
+
+class Distant(MemoryFileSystem):
+    """A dataset in memory, every request for which takes a while."""
+
+    protocol = "distant"
+    store, pseudo_dirs = {}, [""]
+    seconds, requests = 0.0, 0
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.replace("distant://", "memory://"))
+
+    def _request(self):
+        Distant.requests += 1
+        time.sleep(Distant.seconds)
+
+    def cat_file(self, path, start=None, end=None, **kwargs):
+        self._request()
+        return super().cat_file(path, start, end, **kwargs)
+
+    def ls(self, path, detail=True, **kwargs):
+        self._request()
+        return super().ls(path, detail, **kwargs)
+
+    def _open(self, path, mode="rb", **kwargs):
+        self._request()
+        return super()._open(path, mode, **kwargs)
+
+
+def remote(columns: tuple[str, ...]) -> None:
+    fsspec.register_implementation("distant", Distant, clobber=True)
+    there, root = Distant(), Path(options.dataset)
+    for name in ("dataset.json", *(f"{column_folder(column)}/*" for column in {"clean", *columns})):
+        for file in root.glob(name):
+            there.pipe_file(f"/set/{file.relative_to(root)}", file.read_bytes())
+    workers = max(options.workers, 1)
+    for milliseconds in options.latency:
+        Distant.seconds, Distant.requests = milliseconds / 1000, 0
+        for _ in ours(columns, 0, "distant://set")():
+            pass
+        print(f" {milliseconds:g} ms a request: {1000 * Distant.requests / total:.1f} requests per 1,000 samples")
+        ways = {"remote": ours(columns, workers, "distant://set"), "local": ours(columns, workers)}
+        compare(ways, "remote", time.perf_counter)
 
 
 if __name__ == "__main__":
-    print(f"{machine()}; torch {torch.__version__}, webdataset {wds.__version__}, numpy {np.__version__}")
-    with tempfile.TemporaryDirectory() as folder:
-        write_crops(Path(folder))
-        for names in options.columns:
-            compare(tuple(names.split(",")), folder)
+    warnings.filterwarnings("ignore")
+    print(f"{machine()}; torch {torch.__version__}; {total} samples, {options.rounds} rounds in turn")
+    for names in options.columns:
+        chosen = tuple(names.split(","))
+        print(f"\n{' + '.join(chosen)}")
+        if options.latency:
+            remote(chosen)
+        elif options.workers:
+            all_cores(chosen, options.workers)
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                one_core(chosen, Path(folder))

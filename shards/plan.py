@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
@@ -56,7 +57,7 @@ class Plan:
     def pictures_of(self, shard: int) -> int:
         return min(self.per_shard, self.pictures - shard * self.per_shard)
 
-    @property
+    @functools.cached_property
     def hash(self) -> str:
         """Identifies the plan; every commit mark carries it."""
         return hashlib.sha256(_json(self._contents()).encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import signal
 import time
@@ -172,6 +173,7 @@ def _serve(
     for other in inherited:  # a copy that stays open would hide the main process's death
         other.close()
     torch.set_num_threads(1)
+    gc.freeze()  # the collector need not look at what PyTorch's import left, again and again
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         for made, message in enumerate(_messages(stream, number, workers, rooms)):
             if made >= prefetch:
