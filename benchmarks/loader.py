@@ -6,15 +6,17 @@ Samples per second from the first batch of an epoch to its last, and each way's 
 - unaligned: the floor, into a batch at an address that divides by 32; libjpeg-turbo then writes past the caches
 - the loaders of benchmarks/rivals/loaders.py, as far as they are installed
 
-Without --workers these are CPU times of one process, which other programs disturb little. With --workers N the
-floor, train's processes, and N threads that decode the samples of a batch side by side are compared by the clock.
---latency adds so many milliseconds to every request and compares with local reading, by the clock.
+Times are CPU times, which other programs disturb little. Without --workers they are of one process. With
+--workers N the floor in N processes, train's N workers, and N threads that decode the samples of a batch side by
+side are compared by what all of their processes use. --latency adds so many milliseconds to every request and
+compares with local reading, by the clock.
 
 Example: OMP_NUM_THREADS=1 python benchmarks/loader.py data/val --columns jpeg-10 clean,jpeg-10 --samples 1280
 """
 
 import argparse
 import os
+import resource
 import statistics
 import tempfile
 import time
@@ -114,6 +116,12 @@ def ours(columns: tuple[str, ...], workers: int = 0, url: str = options.dataset)
     return epoch
 
 
+def cpu_of_all() -> float:
+    """CPU seconds of this process and of those that it started and that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
 def compare(ways: dict[str, Callable[[], Iterator]], base: str, clock: Callable[[], float]) -> dict[str, float]:
     """Print samples/s and ratios to ``base``; returns the ratios."""
     for way in ways.values():
@@ -162,7 +170,7 @@ def all_cores(columns: tuple[str, ...], workers: int) -> None:
             "threads": lambda: floor.threads(workers),
         },
         "train",
-        time.perf_counter,
+        cpu_of_all,
     )
 
 
