@@ -6,7 +6,6 @@ replaced and costs what it was at. Workers end by themselves when their parent i
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -27,8 +26,8 @@ MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2*
 
 #: A fresh interpreter and not a copy of ours: it imports no script of the user's, and holds no lock of a thread.
 BEGIN = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from distort.engines.worker import work; work(int(sys.argv[2]), int(sys.argv[3]))"
+    "import sys; sys.path[:] = sys.argv[3:]; "  # before anything could come from the current folder
+    "from distort.engines.worker import work; work(int(sys.argv[1]), int(sys.argv[2]))"
 )
 
 
@@ -99,7 +98,7 @@ class _Worker:
         life, self._life = os.pipe()  # they read it, and get the end of it when we are gone
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", BEGIN, json.dumps(sys.path), str(theirs.fileno()), str(life)],
+                [sys.executable, "-c", BEGIN, str(theirs.fileno()), str(life), *sys.path],
                 pass_fds=(theirs.fileno(), life),
                 env=MALLOC | os.environ | dict.fromkeys(THREADS, "1"),
                 stdin=subprocess.DEVNULL,

@@ -67,6 +67,14 @@ def test_a_script_needs_no_main_guard(tree, tmp_path):
     assert done.stdout == "1\n", done.stderr
 
 
+def test_workers_import_nothing_from_the_current_folder(tree, tmp_path, run, monkeypatch):
+    for name in ("json", "distort", "numpy", "struct"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from the current folder')")
+    monkeypatch.chdir(tmp_path)
+    made = run("distort", "run", tree, tmp_path / "d", "--distortions", "clean", "--limit", 2, "--workers", 1)
+    assert made.returncode == 0, made.stderr
+
+
 def test_verify_and_export_take_a_path(dataset, tmp_path):
     assert list(shards.verify(dataset)) == []
     assert shards.export(dataset, tmp_path / "fat", ["clean", "jpeg-10"]) == 24
