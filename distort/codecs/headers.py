@@ -62,5 +62,6 @@ def header_of(column: str) -> Header:
     step = None if column == "clean" else codecs.load(last.name)
     if step is None or not issubclass(step, Codec):
         return Header(LOSSLESS, None)
-    tells = last.value is not None and step.read_value is not Codec.read_value
-    return Header(last.name, float(last.value) if tells else None)
+    if last.value is None or step.read_value is Codec.read_value:
+        return Header(last.name, None)
+    return Header(last.name, float(last.value))

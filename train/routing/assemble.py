@@ -69,7 +69,9 @@ def assemble(
     return found
 
 
-def _together(decision, team: list[Candidate], base: Candidate | None, bins, otherwise: str, columns) -> Candidate:
+def _together(
+    decision: str, team: list[Candidate], base: Candidate | None, bins: Any, otherwise: str, columns: Sequence[str]
+) -> Candidate:
     if decision != HEADERS:
         network = _committee(decision, team, base, bins)
         return _candidate(TITLES[decision], decision, network, team, {"decision": decision})
