@@ -163,6 +163,7 @@ def test_a_training_does_not_depend_on_the_size_of_shared_memory(training):
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python")
 
 
+@pytest.mark.slow
 def test_a_killed_rank_or_launcher_takes_all_others_along(training, tmp_path):
     for victim in ("rank", "torchrun"):
         out = tmp_path / victim
