@@ -20,8 +20,8 @@ def deploy(contents: Contents) -> Table | None:
         Column("bytes", lambda row: number(row["bytes_mean"], 0)),
         Column("bpp", lambda row: number(row["bpp_mean"], 3)),
         Column("top-1 (%)", _accuracy),
-        Column("top-5 (%)", lambda row: number(row["top5"], 1)),
-        Column("loss", lambda row: number(row["loss"], 3)),
+        Column("top-5 (%)", lambda row: number(row["top5"], 1), aside=True),
+        Column("loss", lambda row: number(row["loss"], 3), aside=True),
         Column("PSNR (dB)", lambda row: number(row["psnr_mean"], 2)),
     ]
     if len({row["dataset"] for row in records}) > 1:

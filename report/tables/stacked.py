@@ -11,6 +11,7 @@ from report.tables.table import MISSING, escape_latex, number
 
 ACROSS = 10  #: distortions side by side; more make a further table
 LETTERS = 6  #: of a heading that one column has room for
+ROOM = 61  #: letters that fit beside each other
 NOTE = "PSNR is the mean of per-image dB on RGB."
 UNITS = (
     f"{NOTE} Top-1 in percent with the half width of its 95 % interval over pictures and seeds; gain in points; "
@@ -42,7 +43,7 @@ def _float(
 ) -> str:
     lines = [
         "\\begin{table*}",
-        "\\centering\\footnotesize\\setlength{\\tabcolsep}{2.5pt}",
+        f"\\centering\\{_size(rows)}\\setlength{{\\tabcolsep}}{{2.5pt}}",
         f"\\caption{{{escape_latex(caption)}}}",
         f"\\label{{{label}}}",
         f"\\begin{{tabular}}{{l{'r' * len(rows)}}}",
@@ -73,6 +74,13 @@ def _float(
                 ends = [f"{field}/gain{end}" for end in ("", "_low", "_high")]
                 lines.append(_line("", rows, partial(_half, ends=ends)))
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", "\\end{table*}", ""])
+
+
+def _size(rows: list[dict]) -> str:
+    """The font: smaller where titles of codecs are wider than the numbers below them."""
+    series = groupby(rows, key=lambda row: names.place(row["distortion"]).series)
+    letters = sum(max(len(name), LETTERS * len(list(members))) for name, members in series)
+    return "footnotesize" if letters <= ROOM else "scriptsize"
 
 
 def _heading(rows: list[dict]) -> list[str]:

@@ -19,7 +19,6 @@ PAGE = 345  #: points: the text width of LaTeX's article class
 GAP = 3  #: points on either side of a cell
 #: LaTeX's font sizes with the mean width of a character in points.
 SIZES = {"footnotesize": 4.5, "scriptsize": 4.0, "tiny": 3.3}
-WRAPPED = 45  #: points: the least that wrapped text gets
 
 
 @dataclass(frozen=True)
@@ -80,12 +79,12 @@ class Table:
         if any(column.aside for column in self.columns):
             printed = [column for column in self.columns if not column.aside]
             return replace(self, columns=printed).latex()
-        starts = range(0, max(len(self.records), 1), FLOAT)
+        starts = range(0, max(len(self.records), 1), self._rows)
         return "\n".join(self._latex_float(start) for start in starts)
 
     def _latex_float(self, start: int) -> str:
         caption = f"{self.title}. {self.note}" if start == 0 else f"{self.title}, continued."
-        label = self.name if start == 0 else f"{self.name}-{start // FLOAT + 1}"
+        label = self.name if start == 0 else f"{self.name}-{start // self._rows + 1}"
         size, layout = self._layout
         lines = [
             "\\begin{table*}",
@@ -98,9 +97,14 @@ class Table:
             " & ".join(escape_latex(column.heading) for column in self.columns) + r" \\",
             "\\midrule",
         ]
-        for record in self.records[start : start + FLOAT]:
+        for record in self.records[start : start + self._rows]:
             lines.append(" & ".join(_latex_cell(column.cell(record)) for column in self.columns) + r" \\")
         return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", "\\end{table*}", ""])
+
+    @property
+    def _rows(self) -> int:
+        """Rows of one float; where text wraps, they are higher."""
+        return FLOAT // 2 if "p{" in self._layout[1] else FLOAT
 
     @functools.cached_property
     def _layout(self) -> tuple[str, str]:
@@ -123,8 +127,12 @@ class Table:
         texts = sorted((i for i, letter in enumerate(letters) if letter == "l"), key=lambda i: -points[i])
         for i in texts:
             if sum(points) > room:
-                points[i] = max(points[i] - (sum(points) - room), min(points[i], WRAPPED))
-                letters[i] = f"p{{{points[i]:.0f}pt}}"
+                words = f"{self.columns[i].heading} {' '.join(self.columns[i].cell(r).main for r in self.records)}"
+                least = 1.3 * SIZES[size] * max(map(len, words.split()))  # text breaks between words only
+                wrapped = max(points[i] - (sum(points) - room), least)
+                if wrapped < points[i]:
+                    points[i] = wrapped
+                    letters[i] = f"p{{{wrapped:.0f}pt}}"
         return size, "".join(letters)
 
     def _latex_groups(self) -> list[str]:
