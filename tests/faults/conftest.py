@@ -1,6 +1,16 @@
-"""Small inputs for attacks on whole commands."""
+"""Small inputs for attacks on whole commands; and the datasets and networks of tests/train."""
+
+import importlib.util
+from pathlib import Path
 
 import pytest
+
+_spec = importlib.util.spec_from_file_location(
+    "train_conftest", Path(__file__).parents[1] / "train" / "conftest.py"
+)
+_train = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_train)
+globals().update({name: value for name, value in vars(_train).items() if not name.startswith("_")})
 
 
 @pytest.fixture(scope="session")
