@@ -27,9 +27,10 @@ def table1(root):
 
 def test_a_method_of_another_package(plugin, train_set, val_set, weights, tmp_path):
     method = plugin("method")
-    assert "consistency  A method of the package codecproof-consistency." in method.run("train", "--help").stdout
-    assert "--layer TEXT" in method.run("train", "consistency", "--help").stdout
-    arguments = ["consistency", train_set, "--val", val_set, "--column", "jpeg-10", "--beta", 0.5, "--arch",
+    listed = " ".join(method.run("train", "--help").stdout.split())
+    assert "alike A method of the package codecproof-alike." in listed
+    assert "--layer TEXT" in method.run("train", "alike", "--help").stdout
+    arguments = ["alike", train_set, "--val", val_set, "--column", "jpeg-10", "--beta", 0.5, "--arch",
                  _train.ARCH, "--weights", weights, *SHORT, "--out", tmp_path / "run"]  # fmt: skip
     wrong = method.run("train", *arguments, "--layer", "stage5")
     assert wrong.returncode == 1
@@ -46,8 +47,8 @@ def test_a_method_of_another_package(plugin, train_set, val_set, weights, tmp_pa
         done = plugin("network").run(*command)
         assert done.returncode == 0, done.stderr
     model = json.loads((tmp_path / "results.json").read_text())["results"][0]["model"]
-    assert (model["title"], model["trained_on"], model["settings"]["beta"]) == ("Consistent", "jpeg-10", 0.5)
-    assert table1(tmp_path / "report")["jpeg-10"][f"{_train.ARCH}/consistency/accuracy"]
+    assert (model["title"], model["trained_on"], model["settings"]["beta"]) == ("Alike", "jpeg-10", 0.5)
+    assert table1(tmp_path / "report")["jpeg-10"][f"{_train.ARCH}/alike/accuracy"]
 
 
 def test_a_network_of_another_package(plugin, train_set, val_set, tmp_path, run):
@@ -73,6 +74,6 @@ def test_a_network_of_another_package(plugin, train_set, val_set, tmp_path, run)
     assert "made with the package 'codecproof-tiny'" in missing.stderr
 
 
-@pytest.mark.parametrize("name", ["method/codecproof_consistency.py", "network/codecproof_tiny.py"])
+@pytest.mark.parametrize("name", ["method/codecproof_alike.py", "network/codecproof_tiny.py"])
 def test_a_plugin_is_one_short_file(name):
     assert len((Path(__file__).parent / name).read_text().splitlines()) < 60

@@ -1,4 +1,4 @@
-"""Feature consistency: a layer should see the same in a distorted picture as in its clean crop."""
+"""Alike features: a layer should see the same in a distorted picture as in its clean crop."""
 
 from dataclasses import dataclass
 
@@ -17,11 +17,11 @@ class Scaled(nn.Module):
         self.network, self.scale = network, nn.Parameter(torch.zeros(()))
 
 
-class Consistency(Method):
+class Alike(Method):
     """Cross-entropy on one column and the distance of a layer's features from those of the clean crop."""
 
-    title = "Consistent"
-    example = "--column jpeg-10 --layer layer4 --arch resnet50 --weights imagenet --out runs/fc"
+    title = "Alike"
+    example = "--column jpeg-10 --layer layer4 --arch resnet50 --weights imagenet --out runs/alike"
 
     @dataclass(frozen=True)
     class Options:
