@@ -6,7 +6,7 @@ RECIPE := --val demo/val --select-on validation --column jpeg-5 $(START) --epoch
 TRAIN := $(BIN)/train
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-cluster lint docs constraints clean
+.PHONY: help demo bench test test-fast test-cluster lint docs constraints clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ lint: .venv/installed  ## ruff and mypy
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+
+bench: .venv/installed  ## measure ratios on the pictures of PICTURES=…, into docs/performance.md
+	$(BIN)/python benchmarks/bench.py $(PICTURES)
 
 docs: .venv/installed  ## the documentation site, in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

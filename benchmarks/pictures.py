@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import platform
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +65,16 @@ def side_by_side(
 
 
 def machine() -> str:
-    import os
-
     cores = len(os.sched_getaffinity(0))
     return f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, numpy {np.__version__}"
+
+
+def record(name: str, values: Sequence[float], target: float | None = None, higher: bool = True) -> None:
+    """Hand a measurement to ``make bench``, which collects them in docs/performance.md; nothing to do without it.
+
+    ``values`` are ratios, one per round; ``higher`` says that a higher one is better.
+    """
+    if file := os.environ.get("BENCH_RECORDS"):
+        made = {"name": name, "value": float(np.median(values)), "low": min(values), "high": max(values)}
+        with open(file, "a", encoding="utf-8") as out:
+            out.write(json.dumps(made | {"target": target, "higher": higher}) + "\n")
