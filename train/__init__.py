@@ -6,7 +6,7 @@
 >>> found = train.evaluate("data/val", [run / "best.safetensors"], columns=["clean", "jpeg-10"])
 >>> found.results[0].columns["jpeg-10"].top1
 
-PyTorch is imported when one of the functions is looked up. For methods and networks of one's own see
+PyTorch is imported on first access to one of the functions. To add methods and networks, see
 ``train.methods`` and ``train.networks``.
 """
 

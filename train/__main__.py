@@ -10,7 +10,7 @@ from train.engine.signals import follow_launcher
 
 
 def main() -> None:
-    """Run the command. A failure ends the process at once: nothing of it waits for peers, threads or workers."""
+    """Run the command. A failure exits at once, without waiting for peers, threads or workers."""
     follow_launcher()
     try:
         status = _run()

@@ -37,9 +37,9 @@ def fit(
     ``fit("expert", "data/train", val="data/val", column="jpeg-10", arch="lite0", weights="imagenet",
     out="runs/et", alpha=0.01, epochs=5, test_columns=["clean", "jpeg-10"])``. Under torchrun every rank calls it.
 
-    Everything is checked before anything is touched. Raises ValueError with what to do: UnknownName for a method
-    or option that there is not, DatasetError, ModelError, CheckpointError, TrainingError (a loss is not finite).
-    Raises Stopped when SIGTERM or SIGUSR1 asked the run to stop; ``resume=True`` goes on.
+    All checks run before any file is written. Raises ValueError with what to do: UnknownName for an unknown
+    method or option, DatasetError, ModelError, CheckpointError, TrainingError (a loss is not finite).
+    Raises Stopped when SIGTERM or SIGUSR1 asked the run to stop; ``resume=True`` continues it.
     """
     given = {"val": val, "arch": arch, "weights": weights, "out": out, **options}
     settings = Settings.of(method, train=train, **given)
@@ -83,7 +83,7 @@ def evaluate(
     router: Sequence[str] = (), master: Folder | None = None, otherwise: str = "nearest",
     tent: bool = False,
 ) -> results.Results | None:  # fmt: skip
-    """Accuracy of checkpoints and, with ``arch`` and ``weights``, of a network as it comes, on columns of ``val``.
+    """Accuracy of checkpoints and, with ``arch`` and ``weights``, of a pre-trained network, on columns of ``val``.
 
     All networks and columns (None: all of them) are measured in one pass. ``out`` is the ``.json`` file to write.
     ``arch`` alone names the network of checkpoints that must be named. With ``present_classes`` only classes that
@@ -131,7 +131,7 @@ def teach(
     dataset: Folder, *, arch: str, weights: Folder, batch: int = 64, workers: int = 2, cache: Folder | None = None,
     device: str = "auto",
 ) -> tuple[str, int]:  # fmt: skip
-    """Cache what a network says of the clean crops beside ``dataset``; experts of it then read no clean crop.
+    """Cache a network's scores on the clean crops of ``dataset``; its experts then need no clean crops.
 
     Returns the teacher's name in the dataset and how many shards were computed; those that are there are kept.
     Raises ValueError with what to do: DatasetError, ModelError.
@@ -147,7 +147,7 @@ def teach(
 
 @contextmanager
 def _computing(here: World, tf32: bool) -> Iterator[None]:
-    """Precision of GPUs, and random numbers; both are as before when the block ends."""
+    """Set GPU precision and the random seed; both are restored when the block ends."""
     backend, precision = torch.backends.cudnn, torch.get_float32_matmul_precision()
     before = backend.allow_tf32, backend.benchmark
     torch.set_float32_matmul_precision("high" if tf32 else "highest")

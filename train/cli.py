@@ -34,7 +34,7 @@ def together(*options: Callable[[C], C]) -> Callable[[C], C]:
 ROUTERS = ("headers", "switched", "soft", "max", "oracle")
 READING = together(
     click.option("--workers", type=click.IntRange(0), default=2, show_default=True,
-                 help="Processes per rank that read and decode; 0: this one."),
+                 help="Processes per rank that read and decode; 0: the main process."),
     click.option("--cache", type=click.Path(file_okay=False), help="Local folder for copies of remote shards."),
     click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
 )  # fmt: skip
@@ -78,7 +78,7 @@ class MethodCommand(click.Command):
                     formatter.write_dl(records)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """An option of another method is refused by the name of that method."""
+        """For an option that only other methods have, the error names those methods."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
@@ -107,7 +107,7 @@ class Commands(Group):
         return [*METHODS.names(), *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """The command of that name; a method of another package is imported here."""
+        """The command with this name. A method of another package is imported here."""
         fixed = super().get_command(ctx, name)
         return fixed or (MethodCommand(name, METHODS.load(name)) if name in METHODS else None)
 
@@ -148,7 +148,7 @@ def main() -> None:
               "--out results.json")  # fmt: skip
 @click.argument("val")
 @click.option("--checkpoint", multiple=True, help="Weights that 'train' wrote; may be repeated.")
-@click.option("--arch", help="With --weights: a network as it comes, the pre-trained row. Alone: the network of "
+@click.option("--arch", help="With --weights: also evaluate this pre-trained network. Alone: the network of "
               "checkpoints that must be named, as MODULE:FUNCTION.")  # fmt: skip
 @click.option("--weights", help="imagenet, a file, or none (untrained).")
 @click.option("--columns", default="all", show_default=True, help="Comma-separated.")
@@ -160,14 +160,14 @@ def main() -> None:
 @click.option("--otherwise", type=click.Choice(["nearest", "base", "error"]), default="nearest", show_default=True,
               help="What --router headers does where no checkpoint was trained for: the nearest quality of the "
               "codec, the network of --weights, or stop.")  # fmt: skip
-@click.option("--tent", is_flag=True, help="For every network a twin that adapts its batch norm to each column "
-              "while it is tested, without labels (TENT).")  # fmt: skip
+@click.option("--tent", is_flag=True, help="Also evaluate a copy of every network that adapts its "
+              "batch norm to each column during the test, without labels (TENT).")  # fmt: skip
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="The .json file to write.")
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Samples per rank and pass.")
 @click.option(
     "--present-classes",
     is_flag=True,
-    help="Answers are the classes that occur in VAL, not all that the network knows: for a subset of ImageNet.",
+    help="Predict only classes that occur in VAL, for a subset of ImageNet.",
 )
 @READING
 def evaluate_command(

@@ -51,7 +51,7 @@ class Settings:
     )
     profile: bool = option(False, help="Write a torch profiler trace of steps 4 to 6 to OUT.")
     wandb: bool = option(False, help="Log to Weights & Biases as well.")
-    workers: int = option(2, minimum=0, help="Processes per rank that read and decode; 0: this one.")
+    workers: int = option(2, minimum=0, help="Processes per rank that read and decode; 0: the main process.")
     cache: str | None = option(None, metavar="FOLDER", help="Local folder for copies of remote shards.")
     device: Literal["auto", "cpu", "cuda"] = option("auto", help="auto: a GPU where there is one.")
     tf32: bool = option(True, help="The same, of GPUs that have it. Teachers and results never use it.")

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there, and the question whether one may be continued."""
+"""Checkpoints: written atomically, read with checks, and compared with the run that continues them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CheckpointError(ValueError):
 
 
 def save(file: Path, contents: dict) -> None:
-    """Tensors and plain values only: ``load`` accepts nothing else. Raises OSError when the disk is full."""
+    """Save tensors and plain values; ``load`` accepts nothing else. Raises OSError when the disk is full."""
 
     def write(path: Path) -> None:
         try:

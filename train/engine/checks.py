@@ -1,4 +1,4 @@
-"""Can these datasets, weights, ranks and batches go together? Each question is a refusal with what to do."""
+"""Checks that datasets, weights, ranks and batches fit together. Each error says what to do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from train.settings import Settings
 
 
 def require_output(out: Path) -> None:
-    """Raises ValueError when ``out`` cannot be written, or is in the folder of a dataset, which stays as it is."""
+    """Raises ValueError when ``out`` cannot be written, or is inside the folder of a dataset."""
     folders = [out.absolute(), *out.absolute().parents]
     there = next(folder for folder in folders if folder.exists() and folder != out.absolute())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
@@ -73,7 +73,7 @@ def at_chance(top1: float, samples: int, classes: int) -> bool:
 
 
 def warn_of_chance(weights: str, top1: float, samples: int, classes: int) -> None:
-    """Say on stderr that weights from elsewhere guess: their classes are probably in another order."""
+    """Warn on stderr if weights are no better than chance: their classes are probably in another order."""
     if at_chance(top1, samples, classes):
         click.echo(
             f"note: {weights}: {top1:.1%} of {samples:,} samples right is no better than chance among {classes} "

@@ -1,4 +1,4 @@
-"""Ranks, as torchrun announces them in the environment; one process alone is a world of one."""
+"""Ranks, read from torchrun's environment variables; a single process is a world of size one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch.distributed as dist
 from train.engine.signals import Stopped
 from train.networks.weights import first_line
 
-ARRIVAL = timedelta(minutes=5)  #: for ranks to start: PyTorch is imported from a slow disk, by all at once
+ARRIVAL = timedelta(minutes=5)  #: for ranks to start: all may import PyTorch from one slow disk
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def world(device: str = "auto") -> Iterator[World]:
         raise OSError(
             f"rank {rank} lost the others ({first_line(error)}); the rank that ended first says why"
         ) from error
-    # After an error there is no farewell: peers that hang would never answer it.
+    # After an error, skip the orderly shutdown: peers that hang would block it forever.
     dist.destroy_process_group()
 
 

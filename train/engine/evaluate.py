@@ -33,7 +33,7 @@ TOP = 5
 
 @dataclass
 class Candidate:
-    """A classifier to be judged, and how it is named in the results."""
+    """A classifier to evaluate, and its name in the results."""
 
     network: Any  #: a Network, or a module that answers like one
     model: dict
@@ -41,7 +41,7 @@ class Candidate:
 
     @classmethod
     def pretrained(cls, arch: str, weights: str, dataset: Dataset, seed: int = 0) -> Candidate:
-        """A network as it comes; with the weights ``none`` it is listed as untrained."""
+        """A pre-trained network; with the weights ``none`` it is listed as untrained."""
         torch.manual_seed(seed)
         loaded = models.load(arch, weights, len(dataset.plan.classes or ()))
         require_classes(weights, loaded.meta, dataset.plan.classes or ())
@@ -58,7 +58,7 @@ class Candidate:
 
     @classmethod
     def of_file(cls, file: str, dataset: Dataset, named: str | None = None) -> Candidate:
-        """A checkpoint of ``train``. Raises ModelError when it does not say what network it is of.
+        """A checkpoint of ``train``. Raises ModelError when its metadata name no network.
 
         ``named`` is the ``--arch`` that the person gave, which some networks must have to be built.
         """
@@ -75,7 +75,7 @@ class Candidate:
 
 @dataclass
 class Answers:
-    """What every model said of every sample, in the order of the dataset."""
+    """Every model's predictions on every sample, in the order of the dataset."""
 
     keys: list[str]
     labels: np.ndarray  #: int64 (n,)
@@ -91,7 +91,7 @@ def evaluate(
 ) -> tuple[dict, list[dict], list[pa.Table]] | None:  # fmt: skip
     """Dataset, results and per-sample tables as ``shards.results.write`` takes them; None but on rank 0.
 
-    Networks compute in float32 without TF32, whatever they were trained in.
+    Networks compute in float32 without TF32, whatever the precision of their training.
     """
     found = survey(dataset, columns)
     absent = _absent(dataset, columns[0]) if present else []
@@ -157,7 +157,7 @@ def _answers(
             labels = there.labels.expand(*logits.shape[:2], -1)
             loss = F.cross_entropy(logits.flatten(0, 2), labels.flatten(), reduction="none").view(labels.shape)
             own = logits.gather(3, labels[..., None])
-            # Ties count against the model: a network that says the same of everything is right by no sample.
+            # Ties count against the model: a network with constant output gets no sample right.
             rank = (logits >= own).sum(3) - 1
             confidence, predicted = logits.softmax(3).max(3)
             values = (values.cpu() for values in (loss, rank, predicted, confidence))

@@ -1,4 +1,4 @@
-"""From settings to the parts of a training: datasets, model, method, recipe. Everything is checked here."""
+"""Build the parts of a training from its settings, and check them: datasets, model, method, recipe."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Part:
 
     source: Source
     pool: slices.Slice
-    #: Neighbours resemble each other, being crops of one picture or of one class: samples are drawn one by one.
+    #: Neighbours are similar (crops of one picture, or one class), so samples are drawn one by one.
     scattered: bool = False
 
     @property
@@ -55,10 +55,10 @@ class Job:
     teacher: Teacher | None  #: of a method that asks for its scores
     training: Part
     selection: Part
-    said: dict[str, Any]  #: plain values that distinguish this run's result from another one's, but for the seed
-    identity: dict[str, Any]  #: has to be the same when the run is continued
+    said: dict[str, Any]  #: plain values that distinguish this run's result from other runs', except the seed
+    identity: dict[str, Any]  #: must be the same when the run is continued
     foreign: bool  #: the starting weights are not known to be for these classes in this order
-    notes: list[str]  #: what the person should know
+    notes: list[str]  #: notes for the user
 
     @property
     def batch(self) -> int:
@@ -76,7 +76,7 @@ class Job:
         return slices.steps_per_epoch(self.training.samples, self.batch)
 
     def meta(self, epoch: int, checkpoint: str, network: Network) -> dict[str, Any]:
-        """What goes along with the weights: how to build the network, and what this run was."""
+        """Metadata of the weights: how to build the network, and the settings of this run."""
         chosen = self.settings
         return {
             "arch": chosen.arch,
@@ -149,7 +149,7 @@ def _foreign(settings: Settings, method: Method, loaded: models.Loaded) -> bool:
 
 
 def _may_change(recipe: Recipe) -> set[str]:
-    """What a continued run may do otherwise: use another number of ranks, or train longer."""
+    """Settings that may change when a run is continued: the number of ranks, the length of the training."""
     return {"samples_per_pass"} | ({"epochs"} if recipe.schedule != "cosine" else set())
 
 
@@ -208,7 +208,7 @@ def _recipe(settings: Settings, method: Method) -> tuple[FullRecipe, list[str]]:
 def _said(
     settings: Settings, method: Method, recipe: FullRecipe, world: World, train: Survey, loaded: models.Loaded
 ) -> dict:
-    """Everything that distinguishes this run's result from another one's, but for the seed. Plain values."""
+    """Everything that distinguishes this run's result from other runs', except the seed. Plain values."""
     return {
         **method.settings(),
         **vars(recipe),

@@ -1,4 +1,4 @@
-"""The training loop: epochs, selection, schedule, checkpoints. It knows no method by name."""
+"""The training loop: epochs, selection, schedule, checkpoints. It is the same for all methods."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KEYS_NAMED = 8
 
 
 class TrainingError(ValueError):
-    """Training cannot go on; the message says at which samples."""
+    """Training cannot continue; the message names the samples."""
 
 
 @dataclass
@@ -39,8 +39,8 @@ class State:
 
     schedule: Schedule
     epoch: int = 0  #: epochs done
-    step: int = 0  #: steps done of the epoch that is running
-    sums: dict[str, float] = field(default_factory=dict)  #: losses of this epoch, added up over this rank's steps
+    step: int = 0  #: steps done in the current epoch
+    sums: dict[str, float] = field(default_factory=dict)  #: losses of this epoch, summed over this rank's steps
     history: list[dict] = field(default_factory=list)  #: one row per epoch, the first before any training
     best: dict = field(default_factory=dict)
 
@@ -56,7 +56,7 @@ class Training:
         self.micro_batch = job.batch // (world.size * chosen.accumulate)
         self.workers = max(chosen.workers, 1)
         self.state = State(job.schedule)
-        #: How the epoch that is running is laid out; another one after a change of ranks or workers.
+        #: Layout of the current epoch; it may differ from the next one's after a change of ranks or workers.
         self.layout = self._own_layout()
         self.pending: list[tuple[torch.Tensor, list[str]]] = []
         self.latest: dict[str, float] = {}  #: losses of the last step that was looked at
@@ -155,7 +155,7 @@ class Training:
         )
 
     def _between_steps(self) -> None:
-        """Save when it is time, stop when a signal came: on all ranks after the same step."""
+        """Save when due and stop after a signal, on all ranks after the same step."""
         late = time.monotonic() - self.saved >= 60 * self.job.settings.checkpoint_minutes
         signum, due = map(int, self.world.maximum([self.note.signum, self.world.first and late]))
         if signum or due:
@@ -165,7 +165,7 @@ class Training:
             raise Stopped(signum, where)
 
     def _finish_epoch(self, measured: dict[str, float] | None = None) -> None:
-        """Judge the student on the selection slice, adapt the learning rate, keep the best."""
+        """Evaluate the student on the selection slice, adapt the learning rate, keep the best weights."""
         state, start = self.state, time.perf_counter()
         self.world.broadcast(self.stepper.model)
         if self.stepper.judged is not self.stepper.forward:
@@ -176,7 +176,7 @@ class Training:
         if state.schedule.update(state.epoch, scores["select_loss"]):
             self.stepper.start_optimiser(state.schedule.at(state.epoch))
         state.history.append(row)
-        # The network before training is in the history for comparison; it is no candidate.
+        # The history lists the network before training for comparison; it cannot be selected.
         better = state.epoch > 0 and (scores["select_top1"], -scores["select_loss"]) > (
             state.best.get("select_top1", -1.0), -state.best.get("select_loss", 0.0),
         )  # fmt: skip
@@ -208,7 +208,7 @@ class Training:
                     losses, logits = judged(batch)
                 names, count = list(losses), len(batch.labels)
                 correct = (logits.argmax(1) == self.job.method.targets(batch)).sum()
-                # Terms are means over their batch: weighted by its size, their sum is exact for any batches.
+                # Terms are means over their batch; weighting by batch size makes the overall mean exact.
                 row = torch.stack([*(value.double() * count for value in losses.values()), correct.double()])
                 row = torch.cat([row, row.new_tensor([count])])
                 total = row if not number else total + row
@@ -236,7 +236,7 @@ class Training:
         self.saved = time.monotonic()
 
     def restore(self) -> None:
-        """Go on from the folder's checkpoint. Raises CheckpointError when it is of another run."""
+        """Continue from the folder's checkpoint. Raises CheckpointError when it belongs to another run."""
         there = checkpoint.load(self.folder.last)
         state = dict(there["state"])
         checkpoint.require_same(self.folder.last, there["identity"], self.job.identity)
@@ -250,7 +250,7 @@ class Training:
         self.stepper.load(there)
 
     def _share_of(self, everyone: list[dict[str, float]]) -> dict[str, float]:
-        """This rank's part of the losses added up so far, by whatever number of ranks: their mean stays right."""
+        """This rank's share of the summed losses. Their mean stays right when the number of ranks changes."""
         if len(everyone) == self.world.size:
             return everyone[self.world.rank]
         total = {name: sum(part[name] for part in everyone) for name in everyone[0]}

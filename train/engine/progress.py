@@ -1,4 +1,4 @@
-"""How a run is doing: the bar of all commands, with losses and the share of time spent waiting for data."""
+"""The progress bar of all commands, with losses and the share of time spent waiting for data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Waiting(Iterator[T]):
-    """Passes on what an iterable yields and adds up the time it let us wait."""
+    """Iterates over an iterable and adds up the time spent waiting for it."""
 
     def __init__(self, items: Iterable[T]):
         self.items = iter(items)
@@ -27,7 +27,7 @@ class Waiting(Iterator[T]):
 
 
 class Progress:
-    """A bar over the images of one pass, ``done`` of which were made before. ``quiet``: it shows nothing."""
+    """A bar over the images of one pass, ``done`` of which were counted before. ``quiet`` hides it."""
 
     def __init__(self, title: str, total: int, done: int = 0, quiet: bool = False):
         self._bar = Bar(title, total, "images", done, quiet)
@@ -42,7 +42,7 @@ class Progress:
 
     @property
     def due(self) -> bool:
-        """Whether the next ``update`` would be seen; fetching losses for it makes a GPU wait."""
+        """Whether the next ``update`` redraws the bar; only then are losses fetched, which makes a GPU wait."""
         return self._bar.due
 
     def update(self, images: int, waited: float, losses: dict[str, float] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What a person should know before a training begins. Nothing here stops it: that is ``checks``."""
+"""Notes for the user before a training begins. They never stop it; ``checks`` does."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from train.feed.reading import Survey
 from train.networks.network import Network
 from train.settings import Settings
 
-FEW = 1000  #: samples to select on, below which a note says how uncertain that is
+FEW = 1000  #: with fewer samples to select on, a note gives the standard error
 
 
 def without_effect(settings: Settings, train: Dataset, val: Dataset) -> list[str]:
-    """Options that change nothing in this training."""
+    """Notes on options without effect in this training."""
     found = []
     if settings.select_on == "validation" and settings.holdout != Settings.holdout:
         found.append("--holdout has no effect with --select-on validation: nothing is kept away from training")
@@ -21,7 +21,7 @@ def without_effect(settings: Settings, train: Dataset, val: Dataset) -> list[str
 
 
 def sizes(settings: Settings, network: Network, train: Dataset, column: str) -> list[str]:
-    """Pictures of another size than the network was made for."""
+    """A note if pictures have another size than the network was made for."""
     table, _ = train.parquet(column, 0, ["width", "height"])
     sides = {*table["width"].slice(0, 1).to_pylist(), *table["height"].slice(0, 1).to_pylist()}
     if network.input_size is None or sides <= {network.input_size}:
@@ -33,7 +33,7 @@ def sizes(settings: Settings, network: Network, train: Dataset, column: str) -> 
 
 
 def reading(settings: Settings, found: Survey, selected: int, train: Dataset) -> list[str]:
-    """A selection that few samples decide; reading that a cache would make fast."""
+    """Notes on selection with few samples, and on reading that a cache would speed up."""
     notes = []
     if selected < FEW:
         more = "a larger VAL helps" if settings.select_on == "validation" else "try a larger --holdout"

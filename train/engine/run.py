@@ -33,7 +33,7 @@ LOCK = ".lock"
 
 
 class RunFolder:
-    """Looked at by all ranks, written by rank 0 only, and only while it is ``held``."""
+    """Read by all ranks, written by rank 0 only, and only while it is ``held``."""
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
@@ -43,7 +43,7 @@ class RunFolder:
         self._seen = self._stamp()
 
     def look(self, resume: bool, wandb: bool = False) -> bool:
-        """Whether to continue a checkpoint. Touches nothing; raises ValueError when a run cannot go here."""
+        """Whether to continue a checkpoint. Writes nothing; raises ValueError when this folder cannot be used."""
         require_output(self.path)
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{self.path} is a file; --out names the folder of a run")
@@ -55,7 +55,7 @@ class RunFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Make the folder and keep other trainings out while the block runs. Raises ValueError when one is in."""
+        """Make the folder and lock it while the block runs. Raises ValueError when another training holds it."""
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / LOCK).open("a+") as lock:
             try:
@@ -79,11 +79,11 @@ class RunFolder:
                 yield
             finally:
                 if self._board:
-                    with suppress(OSError):  # a full disk: there are better messages on their way
+                    with suppress(OSError):  # a full disk: another message says so
                         self._board.close()
 
     def _stamp(self) -> tuple[int, int] | None:
-        """Identifies the checkpoint that is there; None without one."""
+        """Identifies the present checkpoint; None without one."""
         with suppress(FileNotFoundError, NotADirectoryError):
             found = self.last.stat()
             return found.st_ino, found.st_mtime_ns
@@ -139,14 +139,14 @@ class RunFolder:
         write_atomically(self.path / name, lambda path: save_weights(net, path, meta))
 
     def finish(self) -> None:
-        """Say that the run has come to its end."""
+        """Mark the run as finished."""
         if self._wandb:
             self._wandb.finish()
         (self.path / FINISHED).touch()
 
 
 def environment(device: torch.device, world: int) -> dict:
-    """What a reader needs to make the same numbers again."""
+    """What is needed to reproduce the numbers."""
 
     def find(name: str) -> str | None:
         try:

@@ -1,4 +1,4 @@
-"""Signals: those that ask a run to write a checkpoint and stop, and the one that follows the launcher's death."""
+"""Signals that ask a run to write a checkpoint and stop, and SIGTERM when the launcher dies."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: What a pre-empted run exits with. SIGTERM: as a shell reports it. SIGUSR1 comes from a scheduler that was asked
-#: to warn and will requeue (sbatch --signal=USR1@120): an orderly end, and no ``finished`` file in the run folder.
+#: Exit status of a pre-empted run. SIGTERM: as a shell reports it. SIGUSR1 is the advance warning of a scheduler
+#: that will requeue the job (sbatch --signal=USR1@120): status 0, but no ``finished`` file in the run folder.
 EXIT = {signal.SIGTERM: 128 + signal.SIGTERM, signal.SIGUSR1: 0}
 PR_SET_PDEATHSIG = 1  #: of prctl(2)
 
 
 class Stopped(Exception):
-    """The run was asked to stop, and its checkpoint is written."""
+    """The run stopped on a signal, after writing its checkpoint."""
 
     def __init__(self, signum: int, where: str):
         name = signal.Signals(signum).name
@@ -30,7 +30,7 @@ class Note:
 
 @contextmanager
 def noted() -> Iterator[Note]:
-    """SIGTERM and SIGUSR1 only leave a note in this block; the loop acts on it."""
+    """In this block SIGTERM and SIGUSR1 only set a flag; the loop acts on it."""
     note = Note()
 
     def take(signum: int, frame: object) -> None:
@@ -45,6 +45,9 @@ def noted() -> Iterator[Note]:
 
 
 def follow_launcher() -> None:
-    """Under torchrun on Linux: get SIGTERM when torchrun dies, even killed, or it would wait for peers in vain."""
+    """Under torchrun on Linux: get SIGTERM when torchrun dies, even by SIGKILL.
+
+    Without it this rank would wait for its peers forever.
+    """
     if "TORCHELASTIC_RUN_ID" in os.environ and sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""One optimiser step: forward, backward, update, with what every large training wants and no names of losses."""
+"""One optimiser step: forward, backward, update, with AMP, DDP, accumulation, clipping and EMA."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ PRECISIONS = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Forward(nn.Module):
-    """Model and method as one module: all of a step's passes lie in one forward, as DDP wants it."""
+    """Model and method as one module: DDP needs all passes of a step in one ``forward``."""
 
     def __init__(self, model: nn.Module, method: Method, teacher: Teacher | None = None):
         super().__init__()
         self.model, self.method, self.teacher = model, method, teacher
 
     def forward(self, batch: Batch) -> Losses:
-        """The method's losses; a teacher whose scores are not in the batch is asked for them."""
+        """The method's losses. A live teacher runs here, if the batch lacks its scores."""
         if self.teacher and batch.teacher is None:
             batch = batch._replace(teacher=self.teacher.log_probs(batch.images[CLEAN]))
         losses, logits = self.method.losses(self.model, batch)
@@ -91,7 +91,7 @@ class Stepper:
         self.start_optimiser(lr)
 
     def start_optimiser(self, lr: float) -> None:
-        """Begin with an optimiser that remembers nothing."""
+        """Start with a fresh optimiser, without moments."""
         self.optimiser = optimisers.make(self.recipe, self.groups, lr) if self.trained else None
         self.set_lr(lr)
 
@@ -102,7 +102,7 @@ class Stepper:
 
     @property
     def result(self) -> Network:
-        """The network to be judged and kept: that of the average where there is one."""
+        """The network to evaluate and save: the averaged one, if there is an average."""
         return self.method.predictor(self.judged.model)
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -149,7 +149,7 @@ class Stepper:
         """Everything a continued run needs; ``model`` is the network, readable as weights."""
         return {
             "model": self.method.predictor(self.model).net.state_dict(),
-            "trained": self.model.state_dict(),  # the same tensors, and those of further layers
+            "trained": self.model.state_dict(),  # the same tensors, plus those of further layers
             "optimiser": self.optimiser.state_dict() if self.optimiser else None,
             "scaler": self.scaler.state_dict(),
             "average": self.average.model.state_dict() if self.average else None,
@@ -157,7 +157,7 @@ class Stepper:
         }
 
     def load(self, state: dict) -> None:
-        """Go on from another one's ``state``."""
+        """Continue from a saved ``state``."""
         self.model.load_state_dict(state["trained"])
         if self.optimiser:
             self.optimiser.load_state_dict(state["optimiser"])
@@ -175,8 +175,8 @@ def flipped(batch: Batch) -> Batch:
 
 
 def seed_step(seed: int, *place: int) -> None:
-    """Dropout, flips and noise of a step depend on where it is, not on what was drawn before it.
+    """Seed dropout, flips and noise by the position of a step, not by earlier draws.
 
-    So a continued run draws what an uninterrupted one draws, and no generator state has to be saved.
+    So a continued run draws the same numbers as an uninterrupted one, and saves no generator state.
     """
     torch.manual_seed(int(np.random.SeedSequence([seed, *place]).generate_state(1, np.uint64)[0]) >> 1)

@@ -1,4 +1,4 @@
-"""``train teach``: run a frozen network once over the clean crops and keep what it says."""
+"""``train teach``: run a frozen network once over the clean crops and store its log-probabilities."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def teach(
 ) -> tuple[str, int]:
     """Cache a teacher beside the dataset; returns its name and how many shards were computed now.
 
-    A shard that is there and of the present clean crops is kept, so an interrupted run goes on.
+    Shards computed before from the same clean crops are kept, so a repeated call continues.
     """
     found = survey(dataset, [CLEAN])
     loaded = models.load(arch, weights, len(found.classes))

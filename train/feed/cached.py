@@ -1,4 +1,4 @@
-"""Which cached teacher a training may use, and whether it still says what the live one says."""
+"""Find the cached teacher of a training, and check that it agrees with the live one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from train.networks.teacher import Teacher
 from train.settings import Settings
 
 SAMPLES = 16
-LIMIT = 1e-3  #: mean KL in nats; far above what rounding gives, far below what other weights give
+LIMIT = 1e-3  #: mean KL in nats: far above rounding, far below the effect of other weights
 
 
 def find(
@@ -29,7 +29,7 @@ def find(
 ) -> dict[str, str]:
     """Url of a dataset -> the cached teacher to use for it, checked against the live one; ``notes`` says more.
 
-    Raises ValueError when a cache is asked for and cannot be used, DatasetError when it is not the teacher's.
+    Raises ValueError when a cache is asked for and cannot be used, DatasetError when the check fails.
     """
     if settings.flip and wanted == "cached":
         raise ValueError("--flip mirrors pictures that a cached teacher has seen as they are: use --teacher live")
@@ -52,7 +52,7 @@ def find(
 
 
 def compare_with_live(dataset: Dataset, name: str, record: dict, teacher: Teacher, seed: int) -> list[str]:
-    """Recompute some scores. Raises DatasetError when they are others; returns what a person should know."""
+    """Recompute some scores. Raises DatasetError when they differ; returns notes for the user."""
     counts = [shard["samples"] for shard in record["shards"]]
     total = sum(counts)
     start = int(np.random.default_rng([seed, total]).integers(max(total - SAMPLES, 0) + 1))
