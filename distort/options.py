@@ -78,7 +78,7 @@ ANY_VERSION = click.option(
     help="Go on with a column that other library versions began; its shards may then differ in a few bytes.",
 )
 PART = click.option(
-    "--part", type=PartType(), default="1/1", help="Only every N-th shard, from the K-th: one machine of N."
+    "--part", type=PartType(), default="1/1", help="Make only shards K, K+N, …: this machine's share of N."
 )
 TIME = click.option(
     "--time",

@@ -1,4 +1,4 @@
-"""What workers run: one ``ShardMaker`` per process does whatever unit comes, a picture's or a whole shard's."""
+"""What workers run: one ``ShardMaker`` per process handles all units, from single pictures to whole shards."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from shards.writer import ERRORS, ShardWriter, write_errors
 
 @dataclass(frozen=True)
 class ShardJob:
-    """What a worker has to know; small, and the same on every machine."""
+    """The job description that workers get; small, and the same on every machine."""
 
     dataset: str
     distortions: tuple[str, ...]  #: their specs, see ``Distortion.spec``
     source_root: str | None = None  #: None: only add columns, from the stored clean crops
-    any_version: bool = False  #: also with other library versions than the columns were begun with
-    max_bad: float = 1.0  #: share of bad pictures that is put up with, see ``preflight.NEARLY_ALL``
+    any_version: bool = False  #: accept library versions other than those in ``column.json``
+    max_bad: float = 1.0  #: tolerated share of bad pictures, see ``preflight.NEARLY_ALL``
 
 
 def run_shard(job: ShardJob, shard: int, report: ReportProgress) -> None:
@@ -39,11 +39,10 @@ def run_shard(job: ShardJob, shard: int, report: ReportProgress) -> None:
 
 
 class ShardMaker:
-    """The function that engines have their workers call. It is sent to them, and opens the dataset there.
+    """The function that workers call for each unit. It is pickled, and opens the dataset in the worker.
 
-    A picture that cannot be read goes to ``errors/`` with its reason. Anything else that fails is raised, and
-    nothing of the shard is committed that was not complete. Two that make the same shard at once do no harm: both
-    commit the same bytes.
+    A picture that cannot be read goes to ``errors/`` with its reason. Every other failure is raised, and
+    incomplete columns are not committed. Two workers may make the same shard at once: both commit the same bytes.
     """
 
     def __init__(self, job: ShardJob):
@@ -51,7 +50,7 @@ class ShardMaker:
         self._opened: tuple[Dataset, Maker] | None = None
 
     def _open(self) -> tuple[Dataset, Maker]:
-        """Once per process. Raises UnfitNode where other bytes would be made."""
+        """Open dataset and codecs, once per process. Raises UnfitNode where different bytes would be made."""
         if self._opened is None:
             dataset = Dataset(self.job.dataset)
             distortions = columns.check(dataset, self.job.distortions, self.job.any_version)
@@ -74,7 +73,7 @@ class ShardMaker:
         raise TypeError(f"no such unit: {unit}")
 
     def _contents(self, shard: int) -> Contents | None:
-        """The columns whose ``shard`` is not committed, and its pictures. Without clean crops, all are made."""
+        """The missing columns of ``shard`` and its pictures. Without clean crops, all columns count as missing."""
         dataset, maker = self._open()
         names = [CLEAN, *(distortion.name for distortion in maker.distortions)]
         missing = [name for name in names if not dataset.is_committed(name, shard)]
@@ -115,7 +114,7 @@ class ShardMaker:
         return Result(len(contents.rows) // crops, errors, None, maker.stages)
 
     def _records(self, unit: MakePictures, errors: list[dict], report: ReportProgress) -> Iterator[Record]:
-        """What is stored of one picture after the other; for a bad one its error, which is added to ``errors``."""
+        """The records of one picture after the other. Bad pictures are added to ``errors`` instead."""
         for done, records in enumerate(self._pictures(unit, errors), 1):
             yield from records
             report(done, len(errors))
@@ -175,5 +174,5 @@ def _note(dataset: Dataset, scratch: Path, shard: int, errors: list[dict]) -> No
     name = shard_name(ERRORS, shard, "parquet")
     if errors:
         write_errors(dataset.storage, scratch, shard, errors)
-    elif dataset.storage.exists(name):  # left by an attempt that did not commit
+    elif dataset.storage.exists(name):  # from an attempt that did not commit
         dataset.storage.remove(name)

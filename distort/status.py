@@ -1,4 +1,4 @@
-"""How far a dataset is, seen from anywhere: from listings and the times of its commit marks alone."""
+"""Progress of a dataset, from any machine: computed from listings and the times of commit marks and markers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shards.plan import FILE, Plan, column_folder
 from shards.storage import Marker
 
 WINDOW = 15 * 60  #: seconds over which the speed is measured
-SILENCE = 10 * 60  #: seconds without a sign of life after which a shard does not count as running
+SILENCE = 10 * 60  #: seconds after the last refresh of its marker at which a shard no longer counts as running
 
 
 @dataclass(frozen=True)
@@ -22,18 +22,19 @@ class Status:
     done: int  #: shards with every column
     running: int
     missing: int
-    machines: int  #: that make the running ones
+    machines: int  #: working on the running shards
     speed: float | None  #: pictures per second
     left: float | None  #: seconds
-    seen: float  #: last sign of life, seconds since 1970
+    seen: float  #: the latest marker refresh or commit, seconds since 1970
 
 
 def estimate(
     plan: Plan, finished: dict[int, float], markers: list[Marker], begun: list[float], now: float
 ) -> Status:
-    """``finished``: when each finished shard was committed; ``begun``: when work was declared.
+    """``finished``: when each finished shard was committed; ``begun``: when the plan and columns were written.
 
-    Times are compared with each other only, except for ``now``: machines need not agree about the clock.
+    These times are compared with each other. Only the choice of running shards also uses ``now``, this machine's
+    clock; the clocks of the machines need not agree.
     """
     seen = max([*finished.values(), *(marker.seen for marker in markers)], default=0.0)
     alive = [m for m in markers if m.shard not in finished and m.seen > max(seen, now) - SILENCE]
@@ -47,7 +48,7 @@ def estimate(
 
 
 def _speed(plan: Plan, finished: dict[int, float], begun: list[float]) -> float | None:
-    """Pictures per second from the start of the window, or of the work, to the newest commit mark."""
+    """Pictures per second up to the newest commit mark, since the window or the work began, whichever is later."""
     if not finished:
         return None
     newest, oldest = max(finished.values()), min(finished.values())
@@ -57,7 +58,7 @@ def _speed(plan: Plan, finished: dict[int, float], begun: list[float]) -> float 
 
 
 def look(dataset: Dataset) -> Status:
-    """Raises OSError when the storage cannot be reached."""
+    """Read the state of a dataset. Raises OSError when the storage cannot be reached."""
     with ThreadPoolExecutor(16) as pool:
         times = list(pool.map(lambda name: dataset.storage.times(column_folder(name)), dataset.columns))
     done = [{s for s in dataset.shards_in(column) if f"{s:06d}.tar" in column} for column in times]
@@ -70,7 +71,7 @@ def look(dataset: Dataset) -> Status:
 
 
 def describe(dataset: Dataset) -> str:
-    """A few lines for people."""
+    """The lines that ``distort status`` prints."""
     status, plan = look(dataset), dataset.plan
     with ThreadPoolExecutor(16) as pool:
         bad = sum(pool.map(dataset.bad_pictures, dataset.shards_with_errors()))

@@ -1,4 +1,4 @@
-"""The units that engines run, and in which order: whole shards, or the pictures of a few shards at a time."""
+"""The units that engines run and their order: whole shards, or the pictures of a few shards at a time."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from distort.preflight import hopeless
 from distort.stages import Stages
 from shards.dataset import Dataset
 
-MARK_EVERY = 60  #: seconds between refreshes of the markers of the shards that are being made
-CHUNK = 8  #: pictures that a worker takes at once, at most
-REMOTE_CHUNK = 64  #: the same for a remote source: they are on their way together
+MARK_EVERY = 60  #: seconds between refreshes of the markers of running shards
+CHUNK = 8  #: pictures in a unit, at most
+REMOTE_CHUNK = 64  #: the same for a remote source, where pictures are fetched concurrently
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class WholeShard(Unit):
 
 @dataclass(frozen=True, eq=False)
 class OpenShard(Unit):
-    """See what there is to do for a shard. Returns ``Contents``, or None when nothing is missing."""
+    """Find out what is missing in a shard. Returns ``Contents``, or None when the shard is complete."""
 
     shard: int
     scratch: Path
@@ -41,29 +41,29 @@ class MakePictures(Unit):
     shard: int
     scratch: Path
     columns: tuple[str, ...]  #: to be made
-    first: int  #: place of the first picture in the shard
+    first: int  #: index of the first picture in the shard
     rows: list[dict]  #: of the manifest, or of the stored clean crops
-    died: str = ""  #: how workers that read this one picture died: it is bad, then
+    died: str = ""  #: how workers that read this single picture died; if set, the picture is bad
 
 
 @dataclass(frozen=True, eq=False)
 class CommitColumn(Unit):
-    """Put the parts of one column of a shard together and publish it. Returns ``Result``."""
+    """Assemble one column of a shard from its parts and publish it. Returns ``Result``."""
 
     shard: int
     scratch: Path
-    columns: tuple[str, ...]  #: that the parts hold
+    columns: tuple[str, ...]  #: in the parts
     column: str
     parts: list[Path]  #: in order
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What has to be made of a shard."""
+    """What has to be made for a shard."""
 
     columns: tuple[str, ...]
     rows: list[dict]  #: one per picture, or per stored crop
-    stored: bool  #: the clean crops are there; only columns are added
+    stored: bool  #: the clean crops exist; only columns are added
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Result:
 
 
 class Shards:
-    """Whole shards, one after the other: for engines whose workers have no disk in common."""
+    """Whole shards, one after the other: for engines whose workers do not share a disk."""
 
     def __init__(self, todo: Iterable[int]):
         self.todo: deque[Unit] = deque(map(WholeShard, todo))
@@ -104,16 +104,16 @@ class Shards:
 
 
 class Pictures:
-    """The pictures of as few shards at a time as keep all workers busy, for workers of one machine.
+    """Pictures of a few shards at a time, just enough to keep all workers of one machine busy.
 
-    A shard is opened, its pictures are made in chunks by whoever is free, and when the last is there its columns
-    are committed. Its scratch folder is ours: workers come and go.
+    A shard is opened, free workers make its pictures in chunks, and after the last chunk its columns are
+    committed. The scratch folder belongs to this process, because workers may be replaced.
     """
 
     def __init__(self, dataset: Dataset, todo: Iterable[int], workers: int, max_bad: float, chunk: int = CHUNK):
         self.dataset, self.workers, self.max_bad, self.chunk = dataset, workers, max_bad, chunk
         self.todo = deque(todo)
-        self.left = sum(map(dataset.plan.pictures_of, self.todo))  #: pictures that nobody has begun
+        self.left = sum(map(dataset.plan.pictures_of, self.todo))  #: pictures not started
         self.size = -(-self.left // chunk)
         self.open: dict[int, _Open] = {}  #: in the order of opening
         self.retries: deque[Unit] = deque()
@@ -135,7 +135,7 @@ class Pictures:
         return None
 
     def _ahead(self) -> int:
-        """Pictures of open shards that nobody has begun."""
+        """Pictures of open shards that have not been started."""
         count = self.dataset.plan.pictures_of
         return sum(
             count(shard) if state.opened is None else len(state.contents.rows) - state.begun
@@ -149,7 +149,7 @@ class Pictures:
         return OpenShard(shard, scratch)
 
     def _chunk(self, shard: int, state: _Open) -> Unit:
-        """The next pictures of a shard: fewer towards the end of the job, so that all workers finish together."""
+        """The next pictures of a shard. Chunks shrink towards the end, so that all workers finish together."""
         size = max(1, min(self.chunk, self.left // (4 * self.workers)))
         rows = state.contents.rows[state.begun : state.begun + size]
         unit = MakePictures(shard, state.scratch, state.contents.columns, state.begun, rows)
@@ -158,7 +158,7 @@ class Pictures:
         return unit
 
     def again(self, unit: Unit) -> None:
-        """Pictures are tried again one by one: what killed the worker of several is then found."""
+        """Retry pictures one by one, to find the one that killed the worker."""
         if isinstance(unit, MakePictures) and len(unit.rows) > 1:
             singles = (
                 MakePictures(unit.shard, unit.scratch, unit.columns, unit.first + i, [row])
@@ -173,7 +173,7 @@ class Pictures:
         state = self.open.get(unit.shard)
         if isinstance(value, Result):
             self.stages.add(value.stages)
-        if state is None:  # it has failed meanwhile
+        if state is None:  # the shard has failed meanwhile
             return
         if isinstance(value, Contents):
             state.opened, state.uncommitted = value, deque(value.columns)
@@ -187,7 +187,7 @@ class Pictures:
             yield Done(unit.shard)
 
     def _made(self, unit: MakePictures, value: Result, state: _Open) -> Iterator[Event]:
-        assert value.part is not None  # pictures make one
+        assert value.part is not None  # MakePictures always writes a part
         state.parts[unit.first] = value.part
         state.done += value.done
         state.errors += value.errors
@@ -204,7 +204,7 @@ class Pictures:
             yield Failed(unit.shard, reason, storage)
 
     def fatal(self, unit: Unit, died: Died) -> Iterator[Event]:
-        """A picture that crashes what reads it is bad; anything else that ends workers fails the shard."""
+        """A single picture that crashes its decoder is bad; any other cause of death fails the shard."""
         how = f"its worker died {DEATHS} times ({died.how})"
         if not isinstance(unit, MakePictures) or unit.shard not in self.open:
             yield from self.failed(unit, how)
@@ -237,16 +237,16 @@ class _Open:
     stack: ExitStack  #: holds its scratch folder
     scratch: Path
     opened: Contents | None = None
-    begun: int = 0  #: of the rows
+    begun: int = 0  #: rows handed out
     done: int = 0
-    uncommitted: deque[str] = field(default_factory=deque)  #: columns that nobody has begun to commit
-    committed: int = 0  #: columns
-    parts: dict[int, Path] = field(default_factory=dict)  #: place of the first picture -> part
+    uncommitted: deque[str] = field(default_factory=deque)  #: columns whose commit has not started
+    committed: int = 0  #: number of committed columns
+    parts: dict[int, Path] = field(default_factory=dict)  #: index of the first picture -> part
     errors: list[dict] = field(default_factory=list)
 
     @property
     def contents(self) -> Contents:
-        """What is in the shard; known once it has been opened."""
+        """The contents of the shard, known once it has been opened."""
         assert self.opened is not None
         return self.opened
 

@@ -1,4 +1,4 @@
-"""Random access: the one place that cuts bitstreams out of tars, by the offsets in the Parquet rows.
+"""Random access: cuts bitstreams out of tars by the offsets in the Parquet rows. No other module does.
 
 Local and remote datasets are read the same way and raise the same errors.
 """
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 OPEN_FILES = 16  #: files that one reader keeps open
 SHARDS_HELD = 16  #: shards of a column whose rows stay in memory
-#: Bytes that are read for nothing rather than in two reads: of a disk, of an object store.
+#: Two ranges with a gap of at most so many bytes are read as one: on a disk, on an object store.
 NEAR, NEAR_REMOTE = 2**13, 2**18
 AT_ONCE = 16  #: Parquet files opened at the same time
-PLACE = ["key", "label", "offset", "size"]  #: what it takes to find a bitstream
+PLACE = ["key", "label", "offset", "size"]  #: the Parquet columns needed to find a bitstream
 
 
 class Entry(NamedTuple):
@@ -52,20 +52,20 @@ class Entry(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """A finished file of a dataset, as it was recorded when it was written."""
+    """A finished file of a dataset, as recorded when it was written."""
 
     name: str  #: relative to the dataset
     size: int  #: bytes
     sha256: str  #: hex
-    record: str = "its Parquet file"  #: where that is recorded
-    again: str = "run distort again"  #: what makes the file anew
+    record: str = "its Parquet file"  #: where size and sha256 are recorded
+    again: str = "run distort again"  #: how to make the file again
 
 
 class Files:
     """Byte ranges of a dataset's files: local ones directly, remote ones by range requests or from a local copy.
 
-    A copy in ``cache`` is named by its sha256, which is checked when it is made. Files are never removed.
-    Threads may share it.
+    A copy in ``cache`` is named by its sha256, which is checked when the copy is made. Cached files are never
+    removed. Thread-safe.
     """
 
     def __init__(self, storage: Storage, cache: str | os.PathLike | None = None):
@@ -78,7 +78,7 @@ class Files:
         self.near = NEAR if storage.local or self.cache else NEAR_REMOTE
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"_open": OrderedDict(), "_lock": None}  # another process has its own
+        return self.__dict__ | {"_open": OrderedDict(), "_lock": None}  # each process opens its own
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__ = state | {"_lock": Lock()}
@@ -87,9 +87,9 @@ class Files:
         self.close()
 
     def read(self, file: Stored, start: int, stop: int, check: bool = False) -> bytes:
-        """Bytes ``start`` to ``stop`` (exclusive). Raises DatasetError when the file is missing or another one.
+        """Bytes ``start`` to ``stop`` (exclusive). Raises DatasetError when the file is missing or was replaced.
 
-        Its size is compared with the recorded one and, with ``check``, its sha256 too, once per reader.
+        The size is compared with the recorded one. ``check`` also compares the sha256, once per reader.
         """
         if check and file.name not in self._checked:
             if hashlib.sha256(self._bytes(file, 0, file.size)).hexdigest() != file.sha256:
@@ -169,21 +169,21 @@ class Files:
         return target
 
     def close(self) -> None:
-        """Close what is open; reading opens it again."""
+        """Close all open files; the next read opens them again."""
         while self._open:
             os.close(self._open.popitem()[1])
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The Parquet rows of one shard of one column, as they lie in Arrow and numpy: some 60 bytes each."""
+    """The Parquet rows of one shard of one column, in Arrow and numpy arrays: about 60 bytes a row."""
 
     keys: pa.ChunkedArray  #: strings
     labels: pa.ChunkedArray  #: int64 or null
     offsets: np.ndarray  #: int64: where each bitstream starts in the tar
     ends: np.ndarray  #: int64
     mark: Mark
-    table: pa.Table  #: with whatever else was asked for
+    table: pa.Table  #: these and all other fields asked for
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -192,7 +192,7 @@ class Rows:
 class ColumnReader:
     """One column of a dataset, read by (shard, rows).
 
-    ``fields`` are Parquet columns wanted besides the places. ``held`` is how many shards' rows stay in memory.
+    ``fields`` are further Parquet columns to read. ``held``: the rows of so many shards stay in memory.
     """
 
     def __init__(
@@ -227,7 +227,7 @@ class ColumnReader:
         return self.pick(shard, range(lo, hi))
 
     def pick(self, shard: int, wanted: Sequence[int]) -> list[bytes]:
-        """The bitstreams of some rows, in ascending order; those that lie close together by one read."""
+        """The bitstreams of some rows, in ascending order. Neighbours are fetched in one read."""
         rows = self.rows(shard)
         file = Stored(shard_name(column_folder(self.name), shard, "tar"), rows.mark.tar_size, rows.mark.tar_sha256)
         at = np.asarray(wanted, np.int64)
@@ -253,17 +253,17 @@ class ColumnReader:
 
 
 def cut(data: bytes, offsets: Iterable[int], ends: Iterable[int], start: int = 0) -> list[bytes]:
-    """Bitstreams out of the bytes of a tar from ``start`` on, given where they begin and end in the tar."""
+    """Cut bitstreams out of ``data``, the tar's bytes from ``start`` on, by their offsets and ends in the tar."""
     return [data[a - start : b - start] for a, b in zip(offsets, ends, strict=True)]
 
 
 class Samples:
     """Some columns of a dataset as a sequence of tuples ``(key, label, entry, …)``, one ``Entry`` per column.
 
-    ``samples[5]``, ``samples[-1]``, ``samples["some_key"]`` are samples; ``samples[10:20]`` is a view, a sequence
-    again. It has the shape of a ``torch.utils.data.Dataset`` and may be handed to a DataLoader, whose workers get
-    a copy each. Positions follow the dataset's order. Raises DatasetError for a column that is missing or
-    unfinished, for a key that is not there and for whatever reading finds damaged.
+    ``samples[5]``, ``samples[-1]`` and ``samples["some_key"]`` are samples; the slice ``samples[10:20]`` is again
+    a sequence. It works as a map-style ``torch.utils.data.Dataset``; each worker of a DataLoader gets a copy.
+    Positions follow the dataset's order. Raises DatasetError for a missing or unfinished column, an unknown key
+    and damaged files.
     """
 
     def __init__(self, dataset: Dataset, columns: Sequence[str]):
@@ -319,7 +319,7 @@ class Samples:
         return key in self._positions and self._positions[key] in self._range
 
     def __iter__(self) -> Iterator[tuple]:
-        # A slice with a step, or backwards, is read one by one; anything else a shard at a time.
+        # A slice with a step is read sample by sample; any other a shard at a time.
         positions, i = self._range, 0
         while i < len(positions):
             shard, row = self._place(positions[i])

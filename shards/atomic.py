@@ -1,4 +1,4 @@
-"""Local files that are whole or not there."""
+"""Atomic writes of local files: a file is complete or absent."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from shards.storage import flush
 
 
 def write_atomically(file: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write(path)`` make a file, and rename it to ``file`` when it is complete and on the disk.
+    """Call ``write(path)``, flush the new file to disk and rename it to ``file``.
 
-    Raises OSError naming ``file``, of which nothing has changed then.
+    Raises OSError naming ``file``, which is then unchanged.
     """
     partial = file.with_name(f".{file.name}.{os.getpid()}")
     try:

@@ -1,4 +1,4 @@
-"""``shards``: look into a dataset, check it, take it elsewhere."""
+"""``shards``: inspect, check and export a dataset."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DATASET = click.argument("dataset", type=str)
 @click.group(cls=Group)
 @click.version_option(package_name="codecproof")
 def main() -> None:
-    """Look into a dataset of tar shards, check it, export it."""
+    """Inspect, check and export a dataset of tar shards."""
 
 
 @main.command(epilog="Example: shards info val")
@@ -63,9 +63,9 @@ def info(dataset: str) -> None:
 @main.command(epilog="Example: shards errors val")
 @DATASET
 def errors(dataset: str) -> None:
-    """List the pictures of DATASET that could not be read, with the reason of each; commonest reasons first.
+    """List the pictures of DATASET that could not be read, with the reasons, most common first.
 
-    Once the cause is mended, 'distort run … --retry' tries them again.
+    After fixing the cause, retry them with 'distort run … --retry'.
     """
     data = reading.open(dataset)
     rows = data.errors().to_pylist()
@@ -99,7 +99,7 @@ def verify(dataset: str, decode: bool) -> None:
 @DATASET
 @click.argument("key")
 def show(dataset: str, key: str) -> None:
-    """Print the tuple of one KEY as JSON: every column's rate, PSNR, SSIM and place in its tar."""
+    """Print the sample KEY as JSON: its rate, PSNR, SSIM and offset in the tar, for every column."""
     data = reading.open(dataset)
     shard, rows = data.find(key)
     found = {name: {"tar": f"{shard:06d}.tar"} | row for name, row in rows.items()}
@@ -109,9 +109,9 @@ def show(dataset: str, key: str) -> None:
 @main.command(epilog="Example: shards export val fat --columns clean,jpeg-10")
 @DATASET
 @click.argument("out")
-@click.option("--columns", required=True, help="Comma-separated, in the order of the members.")
+@click.option("--columns", required=True, help="Comma-separated; sets the order of the members.")
 def export(dataset: str, out: str, columns: str) -> None:
-    """Write DATASET's columns side by side into OUT/NNNNNN.tar, for pipelines that want one stream."""
+    """Merge columns of DATASET into tars OUT/NNNNNN.tar, for pipelines that read a single stream."""
     data = reading.open(dataset)
     with Bar("export", data.plan.shards, "shards") as bar:
         total = export_columns(data, out, columns.split(","), lambda done, _: bar.update(done))

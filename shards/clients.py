@@ -1,4 +1,4 @@
-"""What other programs' readers want beside the tars: timm's asks for the shards of a column and their lengths."""
+"""Index files for other readers: timm's needs the names and lengths of a column's shards."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ AT_ONCE = 16  #: Parquet files opened at the same time
 
 
 def write_indexes(dataset: Dataset, columns: Iterable[str]) -> None:
-    """Write ``COLUMN/_info.json`` for those of ``columns`` of which every shard is finished.
+    """Write ``COLUMN/_info.json`` for each complete column of ``columns``.
 
     ``timm.data.create_dataset("wds/NAME", root="DATASET/COLUMN", split="all")`` then reads the column. A file that
-    says the same already is left alone; others appear whole.
+    is already up to date is not written again. Writes are atomic.
     """
     shards = range(dataset.plan.shards)
     finished = [name for name in columns if len(dataset.committed(name)) == len(shards)]

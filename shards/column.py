@@ -1,4 +1,4 @@
-"""``column.json``: what a column is made with. Checked when read, because its name chooses a folder."""
+"""``column.json``: how a column was made. Checked when read, because the column's name becomes a path."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def read_column(text: bytes, folder: str) -> dict:
     """The contents of a ``column.json`` found in ``folder``.
 
     A dict of ``column`` (its name), ``extension`` (of its bitstreams) and ``steps``, a list of dicts with
-    ``name``, ``settings`` and ``versions``. Raises ValueError when it is not what a distorter writes there.
+    ``name``, ``settings`` and ``versions``. Raises ValueError when it is not a valid ``column.json``.
     """
     try:
         column = json.loads(text)
@@ -37,7 +37,7 @@ def read_column(text: bytes, folder: str) -> dict:
 
 
 def settings_sha256(column: dict) -> str:
-    """Hex digest of all that decides what a column holds, library versions left out; in every commit mark."""
+    """Hex digest of a column's settings without library versions; part of every commit mark."""
     steps = [[step["name"], step["settings"]] for step in column["steps"]]
     text = json.dumps([column["column"], column["extension"], steps], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What the four commands share: errors meant for people, progress, and numbers printed for them."""
+"""Shared by the four commands: error messages, progress bars, tables and numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOG_LINE = "{desc}: {n_fmt}/{total_fmt}{unit}, {rate_noinv_fmt}, ETA {remaining}
 class Group(click.Group):
     """A click group whose expected errors end as one line on stderr and exit status 1.
 
-    ``CODECPROOF_TRACEBACK=1`` in the environment shows where they come from.
+    ``CODECPROOF_TRACEBACK=1`` in the environment shows the traceback.
     """
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -31,7 +31,7 @@ class Group(click.Group):
 
 
 class Bar:
-    """Progress on stderr: one live line in a terminal, never wider than it; a plain line a minute in a log.
+    """Progress on stderr: one live line that fits a terminal, or one line a minute in a log.
 
     >>> with Bar("verify", total=40, unit="shards") as bar:
     ...     for done, problems in enumerate(checked, 1):
@@ -39,7 +39,7 @@ class Bar:
     """
 
     def __init__(self, title: str, total: int, unit: str = "images", done: int = 0, quiet: bool = False):
-        """``done`` counts as made before the start and not for the speed; ``quiet`` shows nothing at all."""
+        """``done`` were finished before the start and do not count towards the speed. ``quiet`` shows nothing."""
         self.live = not quiet and sys.stderr.isatty()
         self.logs = not quiet and not self.live
         self.note = ""
@@ -59,12 +59,12 @@ class Bar:
 
     @property
     def due(self) -> bool:
-        """Whether the next ``update`` would be seen: a note that is dear to make can wait for that."""
+        """Whether the next ``update`` would be shown; expensive notes can be skipped otherwise."""
         every = LIVE_EVERY if self.live else LOG_EVERY
         return (self.live or self.logs) and time.monotonic() - self._shown >= every
 
     def update(self, done: int, note: str | None = None) -> None:
-        """Show that ``done`` of the total are made; ``note`` follows the numbers from now on."""
+        """Show that ``done`` of the total are finished; ``note`` is shown after the numbers until replaced."""
         self.done, self.note = done, self.note if note is None else note
         if not self.due:
             return
@@ -77,16 +77,16 @@ class Bar:
             click.echo(self._log_line(), err=True)
 
     def say(self, text: str, err: bool = True) -> None:
-        """Print a message that should not wait for the end, above the line; on stdout unless ``err``."""
+        """Print a message above the progress line right away; on stdout unless ``err``."""
         with tqdm.external_write_mode(file=sys.stderr):
             click.echo(text, err=err)
 
     def close(self) -> None:
-        """Remove the line; what it showed last is in the command's own summary."""
+        """Remove the line; the command's summary repeats its final numbers."""
         self._line.close()
 
     def _log_line(self) -> str:
-        # The numbers of this run only: what was there before the start has no speed.
+        # Only this run's items count for the speed, not those finished before the start.
         return tqdm.format_meter(
             self.done, self._total, self._shown - self._start, initial=self._before, prefix=self._title,
             unit=f" {self._unit}", postfix=self.note, bar_format=LOG_LINE,
@@ -94,11 +94,11 @@ class Bar:
 
 
 class _Line(tqdm):
-    monitor_interval = 0  # no thread: we redraw in time ourselves, and a process with threads forks badly
+    monitor_interval = 0  # no monitor thread: we redraw on time ourselves, and forking with threads is unsafe
 
 
 def _columns() -> int:
-    """Width of the terminal behind stderr, less the last column, at which some terminals wrap."""
+    """Width of stderr's terminal minus one, because some terminals wrap at the last column."""
     try:
         return (os.get_terminal_size(sys.stderr.fileno()).columns or 80) - 1
     except (OSError, ValueError):  # no terminal, or no file at all
@@ -106,12 +106,12 @@ def _columns() -> int:
 
 
 def plain(text: str, keep: str = "\n") -> str:
-    """Text with its control characters escaped, but for those in ``keep``: names come from files of others."""
+    """Escape control characters, except those in ``keep``, because names come from untrusted files."""
     return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in text)
 
 
 def table(headings: list[str], rows: list[list[str]], left: tuple[int, ...] = (0,)) -> str:
-    """Columns padded for a terminal: those in ``left`` to the left, the others to the right."""
+    """A table for a terminal: columns in ``left`` are left-aligned, the others right-aligned."""
     cells = [headings, *rows]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headings))]
     return "\n".join(
@@ -128,7 +128,7 @@ def number(value: float | None, digits: int, missing: str = "–") -> str:
 
 
 def size(count: float) -> str:
-    """Bytes for people, in powers of 1000."""
+    """A human-readable number of bytes, in powers of 1000."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

@@ -23,7 +23,7 @@ from shards.writer import ERRORS, ERRORS_SCHEMA, ROWS_SCHEMA
 
 @dataclass(frozen=True)
 class Mark:
-    """What a committed Parquet file says of its tar."""
+    """The commit mark: what a Parquet file records about its tar."""
 
     plan: str
     samples: int
@@ -34,9 +34,9 @@ class Mark:
 
 
 class Dataset:
-    """A dataset that exists. Nothing is read before it is asked for.
+    """An existing dataset. Files are read only when needed.
 
-    It is the sequence of its samples with all of its columns, in the order of ``columns``; ``select`` narrows it.
+    It is a sequence of samples with all columns, in the order of ``columns``; ``select`` picks some of them.
     """
 
     def __init__(self, root: str | os.PathLike):
@@ -77,7 +77,7 @@ class Dataset:
         return iter(self._samples)
 
     def __bool__(self) -> bool:
-        return True  # there is one, whatever it holds
+        return True  # also for a dataset without samples
 
     def column(self, name: str) -> dict:
         if name not in self.columns:
@@ -88,7 +88,7 @@ class Dataset:
         return self.columns[name]
 
     def committed(self, name: str) -> set[int]:
-        """Numbers of the shards of a column that are finished: tar and Parquet both there."""
+        """Numbers of a column's finished shards: those with both a tar and a Parquet file."""
         files = self.storage.listing(column_folder(name))
         return {shard for shard in self.shards_in(files) if f"{shard:06d}.tar" in files}
 
@@ -99,12 +99,12 @@ class Dataset:
         return {i for stem, i in numbers.items() if i < self.plan.shards and stem == f"{i:06d}"}
 
     def is_committed(self, name: str, shard: int) -> bool:
-        """Whether one shard of a column is finished."""
+        """Whether a shard of a column is finished."""
         folder = column_folder(name)
         return all(self.storage.exists(shard_name(folder, shard, end)) for end in ("parquet", "tar"))
 
     def require_complete(self, name: str) -> None:
-        """Raises DatasetError when the column is missing or any of its shards is."""
+        """Raises DatasetError when the column, or any of its shards, is missing."""
         self.column(name)
         committed = self.committed(name)
         if len(committed) < self.plan.shards:
@@ -148,9 +148,9 @@ class Dataset:
     def read(self, *columns: str, shards: Iterable[int] | None = None) -> Iterator[tuple]:
         """Yield ``(key, label, entry, …)`` for every sample, one ``Entry`` per column asked for, in order.
 
-        A shard is read whole, column by column. Without ``shards`` every column has to be complete. Raises
-        DatasetError when a column or shard is missing, a tar has not the size its mark says, or the keys of two
-        columns do not match.
+        Each shard is read as a whole, column by column. Without ``shards``, all columns must be complete. Raises
+        DatasetError when a column or shard is missing, when a tar's size differs from its commit mark, or when
+        the keys of two columns differ.
         """
         if shards is None:
             yield from self.select(*columns)
@@ -183,7 +183,7 @@ class Dataset:
         return 0
 
     def shards_with_errors(self) -> set[int]:
-        """Shards of which a picture could not be read."""
+        """Shards with at least one picture that could not be read."""
         return self.shards_in(self.storage.listing(ERRORS))
 
     def errors(self, shards: Iterable[int] | None = None) -> pa.Table:
@@ -196,7 +196,7 @@ class Dataset:
 
     @contextmanager
     def _parquet(self, file: str) -> Iterator[pq.ParquetFile]:
-        """A Parquet file of the dataset; what is wrong with it is said with its name and what to do about it."""
+        """Open a Parquet file of the dataset. Errors name the file and say what to do."""
         where = f"{self.storage.url}/{file}"
         try:
             with self.storage.open(file) as stream:
@@ -211,8 +211,8 @@ class Dataset:
     def stats(self) -> pa.Table:
         """One row per column: samples, identical pictures, mean and standard deviation of rate, PSNR and SSIM.
 
-        ``psnr_mean`` is the mean of per-image dB over the pictures that differ from their clean crop;
-        ``identical`` counts the others, whose PSNR is infinite. ``stored`` is the size of the tars in bytes.
+        ``psnr_mean`` is the mean PSNR in dB over the pictures that differ from their clean crop; ``identical``
+        counts the others, whose PSNR is infinite. ``stored`` is the total size of the tars in bytes.
         """
         return pa.Table.from_pylist([self._column_stats(name) for name in self.columns])
 
@@ -235,7 +235,7 @@ class Dataset:
 
 
 def _mark(parquet: pq.ParquetFile) -> Mark | None:
-    """None when there is none. Marks of older versions do not name the column; then the rows do."""
+    """The commit mark, or None. Marks of older versions lack the column's name; it is taken from the rows."""
     marks = {k.decode(): v.decode() for k, v in (parquet.schema_arrow.metadata or {}).items()}
     column = marks.get("column")
     if column is None and parquet.metadata.num_rows:
@@ -249,7 +249,7 @@ def _mark(parquet: pq.ParquetFile) -> Mark | None:
 
 
 def natural(name: str) -> list:
-    """Sort key that puts jpeg-5 before jpeg-10, and chains after what they start with."""
+    """Sort key that puts jpeg-5 before jpeg-10, and a chain after its first step."""
     return [
         (1, float(part), "") if part[0].isdigit() else (0, 0.0, part)
         for part in re.findall(r"\d+(?:\.\d+)?|\D+", name)

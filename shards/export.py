@@ -1,4 +1,4 @@
-"""Fat samples for pipelines that want one stream: several columns side by side in single tars."""
+"""Export of several columns into single tars, for pipelines that read one stream."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def export(
     columns: Sequence[str],
     watch: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Write ``OUT/NNNNNN.tar`` with KEY.COLUMN.EXT per column, KEY.cls and KEY.json; returns how many samples.
+    """Write ``OUT/NNNNNN.tar`` with KEY.COLUMN.EXT per column, KEY.cls and KEY.json. Returns the sample count.
 
-    ``watch(done, total)`` is called after every shard. A file that is there already is refused, an export is made
-    once; so is a place inside a dataset. Raises DatasetError before anything is written.
+    ``watch(done, total)`` is called after every shard. Existing files are never overwritten, and OUT may not be
+    inside a dataset: both raise DatasetError before anything is written.
 
     >>> shards.export("val", "fat", ["clean", "jpeg-10"])
     50000

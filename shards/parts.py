@@ -1,7 +1,7 @@
-"""Parts: finished samples of an unfinished shard, on their way from the worker that made them to the tars.
+"""Parts: intermediate files with finished samples of an unfinished shard, from which its tars are assembled.
 
-A part is a sequence of records, each for one column: a JSON object and the bytes that belong to it, in the order
-of the shard. What is for another column is skipped without being read.
+A part is a sequence of records in the order of the shard. A record belongs to one column and holds a JSON object
+and bytes. Readers skip the records of other columns without reading them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HEAD = struct.Struct("<III")  #: number of the column, length of the JSON, lengt
 
 
 class PartWriter:
-    """Writes a new part. It is whole once the block is left without an exception."""
+    """Context manager that writes a new part; complete when the block exits without an exception."""
 
     def __init__(self, path: Path):
         self._file = path.open("xb")
@@ -32,7 +32,7 @@ class PartWriter:
         self._file.close()
 
     def add(self, column: int, record: dict, data: bytes) -> None:
-        """``column`` is a number that reader and writer have agreed on."""
+        """Append a record; ``column`` is a number that writer and reader agree on."""
         text = json.dumps(record, allow_nan=False).encode()
         self._file.write(HEAD.pack(column, len(text), len(data)))
         self._file.write(text)
@@ -40,9 +40,9 @@ class PartWriter:
 
 
 def read_part(path: Path, columns: set[int]) -> Iterator[tuple[int, dict, bytes]]:
-    """Number of the column, record and bytes of what a part holds for ``columns``.
+    """Yield column number, JSON object and bytes of every record of ``columns``.
 
-    Raises OSError when the part ends too early.
+    Raises OSError when the part is truncated.
     """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size

@@ -38,9 +38,9 @@ MANIFEST_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Plan:
-    """What a dataset is made of, whatever machine makes it and whatever columns it has.
+    """What a dataset is made of, independent of its columns and of the machines that make it.
 
-    ``settings`` belong to the distorter (crop, seed, …). Here they only have to be equal or different.
+    ``settings`` belong to the distorter (crop, seed, …); this module only compares them.
     """
 
     settings: dict
@@ -63,7 +63,7 @@ class Plan:
         return hashlib.sha256(_json(self._contents()).encode()).hexdigest()
 
     def differences(self, other: Plan) -> list[str]:
-        """What ``other`` has otherwise, one line each, as "name: this, other"."""
+        """One line per differing setting: "name: A in the dataset, B now"."""
         mine, theirs = _flat(self._contents()), _flat(other._contents())
         return [
             f"{name}: {_short(mine.get(name))} in the dataset, {_short(theirs.get(name))} now"
@@ -72,9 +72,9 @@ class Plan:
         ]
 
     def write(self, storage: Storage, manifest: pa.Table) -> None:
-        """Write ``dataset.json``, then the manifest. Both appear whole.
+        """Write ``dataset.json``, then the manifest, each atomically.
 
-        Raises FileExistsError when ``dataset.json`` is there: of several who plan at once, one writes it.
+        Raises FileExistsError when ``dataset.json`` exists: of several concurrent jobs, only one writes it.
         """
         text = _json({"plan": self.hash, **self._contents()}, indent=2) + "\n"
         storage.create(FILE, text.encode())
@@ -130,7 +130,7 @@ class Plan:
 
 
 def manifest_hash(manifest: pa.Table) -> str:
-    """sha256 over the rows of a manifest, independent of how Parquet happens to store them."""
+    """sha256 over the rows of a manifest, independent of their Parquet encoding."""
     digest = hashlib.sha256()
     for batch in manifest.select(MANIFEST_SCHEMA.names).to_batches(max_chunksize=65536):
         key, source, *numbers = (column.to_pylist() for column in batch.columns)
@@ -141,7 +141,7 @@ def manifest_hash(manifest: pa.Table) -> str:
 
 
 def manifest_rows(storage: Storage, plan: Plan, shard: int) -> list[dict]:
-    """The manifest's rows of one shard. Raises DatasetError when they are not those of the plan."""
+    """The manifest's rows of one shard. Raises DatasetError when their number differs from the plan."""
     rows: list[dict] = []
     with open_manifest(storage, storage.footers.get(MANIFEST)) as manifest:
         storage.footers[MANIFEST] = manifest.metadata
@@ -158,9 +158,9 @@ def manifest_rows(storage: Storage, plan: Plan, shard: int) -> list[dict]:
 
 
 def check_keys(keys: pa.ChunkedArray, where: str) -> None:
-    """Raise DatasetError for a key that ``distort`` never writes: keys become names of files.
+    """Raise DatasetError for a key with other characters than ``distort`` writes, because keys become file names.
 
-    ``where`` names the file that holds them.
+    ``where`` names the file with the keys, for the message.
     """
     strange = pc.invert(pc.match_substring_regex(keys, KEY))
     if pc.any(strange).as_py():
@@ -169,7 +169,7 @@ def check_keys(keys: pa.ChunkedArray, where: str) -> None:
 
 
 def check_manifest(storage: Storage, plan: Plan) -> None:
-    """Raises DatasetError when the manifest has another number of pictures than the plan."""
+    """Raises DatasetError when the number of pictures in the manifest differs from the plan."""
     with open_manifest(storage) as manifest:
         rows = manifest.metadata.num_rows
     if rows != plan.pictures:
@@ -180,9 +180,7 @@ def check_manifest(storage: Storage, plan: Plan) -> None:
 
 @contextmanager
 def open_manifest(storage: Storage, footer: pq.FileMetaData | None = None) -> Iterator[pq.ParquetFile]:
-    """The manifest, whose ``footer`` is not read again where it is known. Raises DatasetError when it is missing
-    or damaged.
-    """
+    """Open the manifest; ``footer`` saves reading it again. Raises DatasetError when missing or damaged."""
     try:
         with storage.open(MANIFEST) as file:
             yield pq.ParquetFile(file, metadata=footer)
@@ -199,7 +197,7 @@ def open_manifest(storage: Storage, footer: pq.FileMetaData | None = None) -> It
 
 
 def column_folder(name: str) -> str:
-    """The folder of a column: its name, with ``_`` for the ``:`` that urls and shells would misread."""
+    """The folder of a column: its name with ``:`` replaced by ``_``, since urls and shells misread ``:``."""
     return name.replace(":", "_")
 
 

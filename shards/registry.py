@@ -1,4 +1,4 @@
-"""Things by name: this package's own, and those that other installed packages announce as entry points."""
+"""Registries of named objects: this package's own, and those of other packages through entry points."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 
 class UnknownName(ValueError):
-    """There is no such method, network or option; the message lists what there is, the nearest first."""
+    """Unknown method, network or option; the message suggests the nearest name and lists all."""
 
 
 def unknown(what: str, name: str, there: Iterable[str]) -> UnknownName:
-    """The error for ``name``, with the nearest of ``there`` and all of them."""
+    """The error for ``name``, with the nearest name in ``there`` and the full list."""
     listed = list(there)
     near = difflib.get_close_matches(name, listed, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'? " if near else ""
@@ -22,9 +22,9 @@ def unknown(what: str, name: str, there: Iterable[str]) -> UnknownName:
 
 
 class Registry:
-    """Names and the ``module:attribute`` that each stands for; nothing is imported before it is used.
+    """Maps names to ``module:attribute``; modules are imported on first use.
 
-    ``group`` is the entry-point group in which other packages list theirs. Our own names cannot be replaced.
+    ``group`` is the entry-point group for other packages. They cannot override our own names.
     """
 
     def __init__(self, group: str, what: str, own: dict[str, str]):
@@ -37,11 +37,11 @@ class Registry:
         return name in self.own or name in self._others()
 
     def names(self) -> list[str]:
-        """Our own first, then those of other packages."""
+        """All names: our own first, then those of other packages."""
         return [*self.own, *sorted(self._others())]
 
     def package(self, name: str) -> str | None:
-        """The installed package that announces ``name``; None for our own."""
+        """The installed package that provides ``name``; None for our own."""
         entry = self._others().get(name)
         return entry.dist.name if entry and entry.dist else None
 

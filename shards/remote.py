@@ -1,4 +1,4 @@
-"""What object stores do otherwise than disks: their errors, their clocks, their uploads."""
+"""Where object stores differ from disks: errors, timestamps, uploads."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SINGLE = 2**29  #: bytes; files up to this size are uploaded in one request
 
 @contextmanager
 def plain_errors(url: str) -> Iterator[None]:
-    """Whatever a store's client library raises becomes a StorageError.
+    """Turn every error of a store's client library into a StorageError.
 
-    That one file is missing (or there already) stays FileNotFoundError (FileExistsError), and what Arrow says
-    of a file's contents stays as it is.
+    FileNotFoundError and FileExistsError for a single file pass through, as do Arrow's errors about a file's
+    contents.
     """
     try:
         yield
@@ -44,7 +44,7 @@ def plain_errors(url: str) -> Iterator[None]:
 
 
 def upload_options(fs: AbstractFileSystem, file: Path) -> dict:
-    """How ``fs.put_file`` has to be called so that an upload that is cut off leaves nothing behind.
+    """Options for ``fs.put_file`` with which an interrupted upload leaves nothing behind.
 
     S3 keeps the parts of an unfinished multipart upload, invisible and billed; one request leaves none.
     """
@@ -54,7 +54,7 @@ def upload_options(fs: AbstractFileSystem, file: Path) -> dict:
 
 
 def when(info: dict) -> float:
-    """Time of the last change in an fsspec listing, whatever the store calls it; 0 when it does not say."""
+    """Modification time from an fsspec listing, under any store's name for it; 0 when there is none."""
     for name in ("mtime", "LastModified", "last_modified", "updated", "created"):
         value = info.get(name)
         if isinstance(value, str):

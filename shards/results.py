@@ -1,4 +1,4 @@
-"""``results.json``: accuracy of models on a dataset's columns. The one definition, for its writer and its reader.
+"""``results.json``: accuracy of models on a dataset's columns. Defines the format for both writer and reader.
 
 Schema 2 is described in docs/format.md. Schema 1, which had no titles and no settings, is still read.
 """
@@ -23,14 +23,14 @@ from shards.atomic import write_atomically
 RESULTS_SCHEMA = 2
 READABLE = (1, 2)
 FILE = "results.json"
-#: Titles and scopes of the methods of schema 1, which did not say them.
+#: Titles and scopes of the methods in schema 1, which did not record them.
 TITLES = {"pretrained": "Pre-trained", "stability": "Stability", "finetune": "Fine-tuned", "expert": "Expert"}
 EVERYWHERE = ("pretrained", "stability")
 Scalar = str | int | float | bool | None
 
 
 class ResultsError(ValueError):
-    """A results file is damaged or of another dataset; the message names it and says what to do."""
+    """A results file is damaged or belongs to another dataset; the message names it and says what to do."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Model:
     arch: str
     method: str
     weights_sha256: str | None = None
-    trained_on: str | None = None  #: column; None for a network as it comes
+    trained_on: str | None = None  #: column; None for pretrained weights that were not trained here
     seed: int | None = None
     protocol: str | None = None
     title: str = ""  #: heading of the method's column in tables
-    counts_everywhere: bool = False  #: whether its result stands at every column, or at ``trained_on`` only
-    settings: Mapping[str, Scalar] = field(default_factory=dict)  #: all that distinguishes a run, but the seed
+    counts_everywhere: bool = False  #: whether the result counts for every column, or for ``trained_on`` only
+    settings: Mapping[str, Scalar] = field(default_factory=dict)  #: all that distinguishes a run, except the seed
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Result:
-    """A model's scores by column, and the name of its per-sample file, which lies beside ``results.json``."""
+    """A model's scores by column, and the name of its per-sample file next to ``results.json``."""
 
     model: Model
     columns: Mapping[str, Score]
@@ -73,7 +73,7 @@ class Result:
 class Results:
     """The contents of one file."""
 
-    path: str  #: of the dataset, as the command that evaluated was told
+    path: str  #: of the dataset, as given to 'train evaluate'
     plan: str
     samples: int | None
     evaluation: Mapping[str, Scalar]
@@ -81,7 +81,7 @@ class Results:
 
 
 def complete(model: Mapping[str, Any]) -> dict[str, Any]:
-    """A model's fields with what schema 1 left to the reader: title, scope and settings.
+    """A model's fields, with title, scope and settings filled in where schema 1 lacks them.
 
     Weights of unknown origin have the method "unknown".
     """
@@ -104,10 +104,10 @@ def write(
     samples: Sequence[pa.Table],
     evaluation: Mapping[str, Scalar] | None = None,
 ) -> Results:
-    """Write ``out`` and, before it, its ``.K.parquet`` files with the per-sample answers ``samples[K]``.
+    """Write the per-sample answers ``samples[K]`` to ``.K.parquet`` files, then ``out``.
 
-    ``dataset`` is path, plan and samples; a result is ``{"model": …, "columns": {name: score}}`` as in the file.
-    Raises ResultsError, before anything is written, when the reader would refuse the file.
+    ``dataset`` has path, plan and samples; a result is ``{"model": …, "columns": {name: score}}`` as in the file.
+    Raises ResultsError before anything is written when the reader would refuse the file.
     """
     names = [f"{out.stem}.{k}.parquet" for k in range(len(samples))]
     contents = _contents(dataset, results, evaluation, names)
@@ -127,7 +127,7 @@ def collect(
     results: Sequence[Mapping[str, Any]],
     evaluation: Mapping[str, Scalar] | None = None,
 ) -> Results:
-    """What ``write`` would write, without a file and per-sample answers."""
+    """The results that ``write`` would write, in memory and without per-sample answers."""
     return parse(_contents(dataset, results, evaluation, [None] * len(results)), "these results")
 
 
@@ -144,9 +144,9 @@ def _contents(dataset: Any, results: Any, evaluation: Any, names: Sequence[str |
 
 
 def find(paths: Iterable[str | Path]) -> list[Path]:
-    """The results files among and below ``paths``, each once, in a fixed order.
+    """All results files at or below ``paths``, without duplicates, in a fixed order.
 
-    Raises ResultsError when a path has none.
+    Raises ResultsError when there is none at a path.
     """
     found: dict[Path, None] = {}
     for path in map(Path, paths):
@@ -158,7 +158,7 @@ def find(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def load(file: Path) -> Results:
-    """The contents of one file. Raises ResultsError, which names the file and the field, when they are damaged."""
+    """Read one file. Raises ResultsError, naming file and field, when it is damaged."""
     require_regular(file)
     try:
         contents = json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_constant)
@@ -170,7 +170,7 @@ def load(file: Path) -> Results:
 
 
 def parse(contents: Any, where: str) -> Results:
-    """Check decoded JSON. Raises ResultsError, which begins with ``where``."""
+    """Check decoded JSON. Raises ResultsError with a message that begins with ``where``."""
     check = _Check(where)
     if not isinstance(contents, dict) or contents.get("schema") not in READABLE:
         raise ResultsError(f"{where} is not of schema {RESULTS_SCHEMA} or an older one that this version reads")
@@ -312,7 +312,7 @@ def _no_constant(text: str) -> None:
 
 
 def require_regular(file: Path) -> None:
-    """Raises ResultsError unless ``file`` is a regular file: reading a pipe or a device may never end."""
+    """Raises ResultsError unless ``file`` is a regular file, since reading a pipe or a device may never end."""
     try:
         mode = file.stat().st_mode
     except FileNotFoundError:
@@ -324,10 +324,10 @@ def require_regular(file: Path) -> None:
 
 
 def read_samples(file: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """``key``, ``label`` and, per column of the dataset that the file has, whether top-1 was right.
+    """A table of ``key``, ``label`` and, for each column NAME of the dataset, whether top-1 was right (bool).
 
-    ``NAME/predicted`` (class) and ``NAME/confidence`` (probability of that class) may stand beside NAME.
-    ``columns`` selects some; those that the file lacks are left out. Raises ResultsError for a damaged file.
+    It may also have ``NAME/predicted`` (class) and ``NAME/confidence`` (probability of that class). ``columns``
+    selects some; columns missing from the file are left out. Raises ResultsError for a damaged file.
     """
     require_regular(file)
     try:
@@ -344,7 +344,7 @@ def read_samples(file: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 
 def check_samples(result: Result, table: pa.Table, where: str) -> None:
-    """Raises ResultsError when the scores of ``result`` are not those of its per-sample answers."""
+    """Raises ResultsError when the scores of ``result`` do not match its per-sample answers."""
     for name, score in result.columns.items():
         if name not in table.column_names:
             continue

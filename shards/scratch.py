@@ -1,7 +1,7 @@
-"""Scratch folders: where files are before they are published, and which of them nobody needs any more.
+"""Scratch folders hold files until they are published; abandoned ones are deleted.
 
-A folder is called HOST-PID-HEX and holds a file that its maker keeps locked. Whether the maker lives is asked of
-that lock and not of its process ID, which means nothing in another container and is given out again.
+A folder is called HOST-PID-HEX and contains a file that its owner keeps locked. The lock shows whether the owner
+is alive. Its process ID does not: it means nothing in another container, and process IDs are reused.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from pathlib import Path
 
 from shards.errors import StorageError
 
-FORGOTTEN = 24 * 3600  #: seconds after which a folder of another machine is taken for left behind
+FORGOTTEN = 24 * 3600  #: seconds without a change after which another machine's folder counts as abandoned
 LOCK = "lock"
 
 
 def _kernel() -> str:
-    """Eight hex digits that processes share if they share a kernel, and with it the knowledge of its locks."""
+    """Eight hex digits that identify the kernel: processes with the same kernel see each other's locks."""
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
     return f"{uuid.getnode():012x}"[-8:]
 
 
 KERNEL = _kernel()
-NAME = re.compile(r".+-\d+-([0-9a-f]{8})([0-9a-f]{8})?")  #: the first eight digits are the maker's kernel
+NAME = re.compile(r".+-\d+-([0-9a-f]{8})([0-9a-f]{8})?")  #: the first eight digits are the owner's kernel
 
 
 @contextmanager
 def scratch_folder(parent: Path, private: bool) -> Iterator[Path]:
-    """A new folder in ``parent``, which is made too; removed at the end with what is left in it.
+    """A new folder in ``parent``, which is created if missing. It is removed at the end with all its contents.
 
-    ``private``: nobody else may write to ``parent``. Raises StorageError where ``parent`` is not ours to use.
+    ``private``: nobody else may write to ``parent``. Raises StorageError as ``check`` does.
     """
     folder, lock = _make(parent, private)
     try:
@@ -54,10 +54,10 @@ def scratch_folder(parent: Path, private: bool) -> Iterator[Path]:
 
 
 def sweep(parent: Path, private: bool) -> set[str]:
-    """Remove the folders of dead processes of this machine, and of anybody's after a day; gives their names.
+    """Delete folders left by dead processes of this machine, or by any machine over 24 hours ago.
 
-    Only folders of our own user that are called as ``scratch_folder`` calls them. Raises StorageError where
-    ``parent`` is a link, or not private although it should be.
+    Deletes only folders that our user owns and that are named as ``scratch_folder`` names them. Returns their
+    names. Raises StorageError as ``check`` does.
     """
     swept = set()
     with suppress(FileNotFoundError):
@@ -76,7 +76,7 @@ def sweep(parent: Path, private: bool) -> set[str]:
 
 
 def check(parent: Path, private: bool) -> None:
-    """Raises StorageError when ``parent`` is a link; for ``private`` also when others may write to it."""
+    """Raises StorageError when ``parent`` is a link or, with ``private``, when others may write to it."""
     found = parent.lstat()
     if not stat.S_ISDIR(found.st_mode):
         raise StorageError(f"{parent} is a link or a file, unfinished files need a folder of their own: remove it")
@@ -87,7 +87,7 @@ def check(parent: Path, private: bool) -> None:
 def _make(parent: Path, private: bool) -> tuple[Path, int | None]:
     for _ in range(100):
         folder = parent / f"{socket.gethostname()}-{os.getpid()}-{KERNEL}{secrets.token_hex(4)}"
-        with suppress(FileNotFoundError):  # somebody else removed the parent, empty, in this moment
+        with suppress(FileNotFoundError):  # another process has just removed the empty parent
             parent.mkdir(mode=0o700 if private else 0o777, parents=True, exist_ok=True)
             check(parent, private)
             folder.mkdir()
@@ -97,7 +97,7 @@ def _make(parent: Path, private: bool) -> tuple[Path, int | None]:
 
 
 def _lock(folder: Path) -> int | None:
-    """The open lock of a folder; None where the file system has no locks, then only age tells."""
+    """The open lock of a folder; None where the file system has no locks, so that only age counts."""
     lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -110,7 +110,7 @@ def _lock(folder: Path) -> int | None:
 
 
 def _holds(folder: Path, lock: int | None) -> bool:
-    """Whether nobody swept the folder between its making and its locking."""
+    """Whether the folder still exists, and was not swept before it was locked."""
     if lock is None:
         return folder.exists()
     try:
@@ -130,7 +130,7 @@ def _remove_dead(name: str, parent: int) -> bool:
         if ours and ours[1] == KERNEL:
             with suppress(FileNotFoundError):
                 lock = os.open(f"{name}/{LOCK}", os.O_RDWR | os.O_NOFOLLOW, dir_fd=parent)
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError while the maker lives
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError while the owner is alive
         if lock is None and time.time() - _last_change(name, parent) <= FORGOTTEN:
             return False
         shutil.rmtree(name, ignore_errors=True, dir_fd=parent)

@@ -1,4 +1,4 @@
-"""Files of a dataset, on a local disk or behind any fsspec url, published whole or not at all."""
+"""Files of a dataset, on a local disk or behind any fsspec url, published atomically."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from shards.errors import DatasetError, StorageError
 from shards.remote import plain_errors, upload_options, when
 from shards.scratch import FORGOTTEN, NAME, scratch_folder, sweep
 
-PARTIAL = ".partial"  #: inside the dataset: files that are not finished, and markers of who makes which shard
+PARTIAL = ".partial"  #: inside the dataset: unfinished files, and markers of the shards being made
 BLOCK = 2**20  #: bytes read ahead from remote files
 
 
 class Marker(NamedTuple):
-    """Somebody is making a shard: who (HOST-PID-HEX), and when it was last heard of (seconds since 1970)."""
+    """A worker (HOST-PID-HEX) is making a shard; ``seen`` is when it last refreshed the marker (Unix time)."""
 
     shard: int
     who: str
@@ -34,7 +34,7 @@ class Marker(NamedTuple):
 class Storage:
     """The folder or object-store prefix of one dataset. Names are relative to it, with forward slashes.
 
-    What goes wrong behind a url is raised as StorageError; FileNotFoundError means that one file.
+    Errors of remote storage are raised as StorageError; FileNotFoundError means that a single file is missing.
     """
 
     def __init__(self, url: str | os.PathLike):
@@ -44,16 +44,16 @@ class Storage:
         if url.startswith("pipe:"):
             raise DatasetError(f"{url}: shell commands are not opened; give a folder or an fsspec url")
         try:
-            # Others write at the same time: what was listed a moment ago says nothing.
+            # No cached listings, because other processes write at the same time.
             self.fs, self.root = fsspec.url_to_fs(url, use_listings_cache=False)
-        except (ImportError, ValueError) as error:  # a package that is missing, a protocol that nobody knows
+        except (ImportError, ValueError) as error:  # a missing package, an unknown protocol
             hint = " (pip install 'codecproof[s3]')" if url.startswith("s3:") else ""
             raise DatasetError(f"{url}: {error}{hint}") from None
-        #: Parquet footers of files that never change, by name: 500 bytes a shard that a worker reads only once.
+        #: Parquet footers of files that never change, by name (500 bytes a shard), so that each is read once.
         self.footers: dict[str, pq.FileMetaData] = {}
         self.url = url
         self.local = isinstance(self.fs, LocalFileSystem)
-        #: The same place for a process with another current folder.
+        #: The same, valid in a process with another working directory.
         self.absolute = self.root if self.local else url
 
     def path(self, name: str) -> str:
@@ -63,7 +63,7 @@ class Storage:
         return nullcontext() if self.local else plain_errors(self.url)
 
     def read(self, name: str, start: int | None = None, stop: int | None = None) -> bytes:
-        """A whole file, or its bytes ``start`` to ``stop`` (exclusive), which is one request."""
+        """A whole file, or its bytes ``start`` to ``stop`` (exclusive) in one request."""
         if self.local and start is stop is None:
             with open_regular(self.path(name)) as file:
                 return file.read()
@@ -72,7 +72,7 @@ class Storage:
 
     @contextmanager
     def open(self, name: str) -> Iterator[BinaryIO]:
-        """A file for reading here and there in it, as Parquet readers do."""
+        """Open a file for random access, as Parquet readers need it."""
         if self.local:
             with open_regular(self.path(name)) as stream:
                 yield stream
@@ -89,7 +89,7 @@ class Storage:
         return {name: size for name, (size, _) in self._entries(folder).items()}
 
     def times(self, folder: str) -> dict[str, float]:
-        """Names in a folder and when they were published, by the clock of the storage (seconds since 1970)."""
+        """Names in a folder and when they were published, by the storage's clock (seconds since 1970)."""
         return {name: time for name, (size, time) in self._entries(folder).items() if size is not None}
 
     def _entries(self, folder: str) -> dict[str, tuple[int | None, float]]:
@@ -101,15 +101,15 @@ class Storage:
             return {
                 Path(info["name"]).name: (None if info["type"] == "directory" else info["size"], when(info))
                 for info in found
-                if info["name"].rstrip("/") != self.path(folder)  # some stores list the folder in itself
+                if info["name"].rstrip("/") != self.path(folder)  # some stores list the folder itself
             }
         return {}
 
     @contextmanager
     def scratch(self, shard: int | None = None) -> Iterator[Path]:
-        """A local folder of this attempt for files to be published; removed at the end with what is left.
+        """A local scratch folder for files to be published; removed at the end with all its contents.
 
-        Its name says who makes it. With ``shard``, a marker says which shard; see ``announce``.
+        Its name identifies the worker. With ``shard``, a marker names the shard; see ``announce``.
         """
         with scratch_folder(self._unfinished, private=not self.local) as folder:
             try:
@@ -123,7 +123,7 @@ class Storage:
 
     @property
     def _unfinished(self) -> Path:
-        """Where scratch folders are: beside the local dataset, so that publishing is a rename."""
+        """Where scratch folders are. For a local dataset that is on the same disk, so publishing is a rename."""
         if self.local:
             return Path(self.root, PARTIAL)
         return Path(tempfile.gettempdir(), f"codecproof-{os.getuid()}")
@@ -137,7 +137,7 @@ class Storage:
                 self.fs.pipe_file(self.path(f"{PARTIAL}/{scratch.name}/{shard:06d}"), b"")
 
     def markers(self) -> list[Marker]:
-        """Who makes which shard."""
+        """The markers of all shards being made."""
         return [
             Marker(int(name), who, seen)
             for who in self.listing(PARTIAL)
@@ -147,9 +147,9 @@ class Storage:
         ]
 
     def publish(self, file: Path, name: str) -> None:
-        """Move a finished local file to ``name``: it appears whole or not at all, and survives a power cut."""
+        """Move a finished local file to ``name``, atomically and durably."""
         if not self.local:
-            # Never fs.open(…, "wb"): an exception inside its block would publish what was written so far.
+            # Never fs.open(…, "wb"): an exception in its block would publish a partial file.
             with self._reach():
                 self.fs.put_file(str(file), self.path(name), **upload_options(self.fs, file))
             file.unlink()
@@ -175,9 +175,9 @@ class Storage:
             self.publish(file, name)
 
     def create(self, name: str, data: bytes) -> None:
-        """Publish ``data`` as ``name`` unless it exists: of several who try, one succeeds.
+        """Publish ``data`` as ``name`` unless it exists. Of several concurrent callers, one succeeds.
 
-        The others get FileExistsError. (Stores without conditional writes may let two through.)
+        The others get FileExistsError. (Without conditional writes in the store, two may succeed.)
         """
         if self.exists(name):
             raise FileExistsError(self.path(name))
@@ -200,7 +200,7 @@ class Storage:
             flush(target.parent)
 
     def remove(self, name: str) -> None:
-        """Remove a file; it may be gone already."""
+        """Remove a file if it exists."""
         with suppress(FileNotFoundError), self._reach():
             if self.local:
                 self._target(name).unlink()
@@ -208,7 +208,7 @@ class Storage:
                 self.fs.rm_file(self.path(name))
 
     def sweep(self) -> None:
-        """Delete unfinished files left by dead processes of this machine, or by any machine over a day ago."""
+        """Delete unfinished files left by dead processes of this machine, or by any machine over 24 hours ago."""
         swept = sweep(self._unfinished, private=not self.local)
         for marker in [] if self.local else self.markers():
             if marker.who in swept or time.time() - marker.seen > FORGOTTEN:
@@ -218,7 +218,7 @@ class Storage:
 def _entry(entry: os.DirEntry) -> tuple[str, tuple[int | None, float]] | None:
     try:
         found = entry.stat()
-    except FileNotFoundError:  # removed since it was listed, or a link to nowhere
+    except FileNotFoundError:  # removed since it was listed, or a dangling link
         return None
     except OSError:  # a link to itself
         found = entry.stat(follow_symlinks=False)
@@ -227,7 +227,7 @@ def _entry(entry: os.DirEntry) -> tuple[str, tuple[int | None, float]] | None:
 
 @contextmanager
 def open_regular(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """A local file for reading; a pipe or device in its place, which might never end, is a StorageError."""
+    """Open a local file for reading. Raises StorageError for a pipe or device, which might never end."""
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise StorageError(f"{path} is not a regular file: remove it")
@@ -235,7 +235,7 @@ def open_regular(path: str | os.PathLike) -> Iterator[BinaryIO]:
 
 
 def flush(path: Path) -> None:
-    """Have a file, or a folder's list of files, survive a power cut."""
+    """Flush a file, or a folder's directory entries, to disk (fsync)."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

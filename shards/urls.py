@@ -1,4 +1,4 @@
-"""The tars of a column for programs that read plain webdataset."""
+"""Urls of a column's tars, for programs that read plain webdataset."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from shards.plan import column_folder, shard_name
 
 
 def urls(root: str | os.PathLike, column: str) -> list[str]:
-    """Paths or urls of all tars of a column, which ``wds.WebDataset`` then opens, s3:// and all others too.
+    """Paths or urls of all tars of a column, for ``wds.WebDataset``, which can then open any fsspec url.
 
-    Raises DatasetError when the column is missing or unfinished. A DataLoader whose workers are not forked
-    calls ``register`` in its ``worker_init_fn``.
+    Raises DatasetError when the column is missing or unfinished. If your DataLoader does not fork its workers,
+    call ``register`` in its ``worker_init_fn``.
     """
     dataset = Dataset(root)
     dataset.require_complete(column)
@@ -26,7 +26,7 @@ def urls(root: str | os.PathLike, column: str) -> list[str]:
 
 
 def register(url: str) -> None:
-    """Have webdataset open urls of this kind through fsspec."""
+    """Make webdataset open urls of this scheme through fsspec."""
     from webdataset.gopen import gopen_schemes
 
     if scheme := urlsplit(str(url)).scheme:

@@ -1,4 +1,4 @@
-"""Checking a dataset: every file, every hash, every key, and on request every pixel's bitstream."""
+"""Checks a dataset: every file, hash and key and, on request, every bitstream."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from shards.plan import FILE, MANIFEST, column_folder, manifest_hash, manifest_r
 from shards.storage import PARTIAL
 from shards.writer import ERRORS, IN_JSON, ROWS_SCHEMA
 
-TEACHERS = "teachers"  #: caches of the training program; what is known of them here is their hashes
+TEACHERS = "teachers"  #: caches of the training program; only their hashes are checked here
 TEACHER = "teacher.json"
 #: ``decode(data, column)``: the picture in a bitstream; ``column`` is what ``column.json`` says.
 Decoder = Callable[[bytes, dict], Any]
@@ -31,11 +31,12 @@ Watch = Callable[[int, int], None]
 def verify(
     dataset: Dataset | str | os.PathLike[str], decode: Decoder | bool = False, watch: Watch | None = None
 ) -> Iterator[str]:
-    """Yield one line per thing that is wrong, each naming its file.
+    """Yield one line per problem, each naming its file.
 
-    With ``decode``, every bitstream is decoded and its size compared with the Parquet row: by the installed
-    distorter, or by ``decode(data, column)``, which returns an array of shape (height, width, 3).
-    ``watch(done, total)`` is called after every shard of every column. Raises DatasetError when there is none.
+    With ``decode``, every bitstream is decoded and its width and height are compared with the Parquet row.
+    ``decode=True`` uses the installed distorter; a function ``decode(data, column)`` has to return an array of
+    shape (height, width, 3). ``watch(done, total)`` is called after every shard of every column. Raises
+    DatasetError when there is no dataset.
 
     >>> list(shards.verify("val", decode=True))
     []
@@ -65,7 +66,7 @@ def _verify(dataset: Dataset, decode: Decoder | None, watch: Watch | None) -> It
 
 
 def decoder() -> Decoder:
-    """The decoder that an installed distorter announces (entry-point group ``shards.decoders``)."""
+    """The decoder of the installed distorter (entry-point group ``shards.decoders``)."""
     found = list(entry_points(group="shards.decoders"))
     if not found:
         raise DatasetError("--decode needs an installed decoder of the bitstreams: pip install codecproof")
@@ -85,7 +86,7 @@ def _manifest(dataset: Dataset) -> Iterator[str]:
 
 
 def _begun(dataset: Dataset, name: str) -> list[int]:
-    """Shards of a column of which there is a file, in order."""
+    """Shards of a column with at least one file, in order."""
     return sorted(_shards_of(dataset, dataset.storage.listing(column_folder(name))))
 
 
@@ -106,7 +107,7 @@ def _nothing(dataset: Dataset, name: str, there: list[int]) -> Iterator[str]:
 
 
 def _strangers(dataset: Dataset) -> Iterator[str]:
-    """Files and folders that belong to no shard of the plan."""
+    """Files and folders that do not belong to the plan."""
     columns = {column_folder(name) for name in dataset.columns}
     for name, size in dataset.storage.listing().items():
         if name == PARTIAL:
@@ -123,7 +124,7 @@ def _strangers(dataset: Dataset) -> Iterator[str]:
 
 
 def _problems(dataset: Dataset, name: str, shard: int, decode: Decoder | None) -> list[str]:
-    """What is wrong with one shard of a column; also when its files cannot be read at all."""
+    """The problems of one shard of a column; files that cannot be read are also reported here."""
     problems: list[str] = []
     try:
         problems.extend(_shard(dataset, name, shard, decode))
@@ -182,7 +183,7 @@ def _shard(dataset: Dataset, name: str, shard: int, decode: Decoder | None) -> I
 
 
 def _teachers(dataset: Dataset) -> Iterator[str]:
-    """Cached teachers that are complete: their files are those that ``teacher.json`` recorded."""
+    """Problems of complete teacher caches, whose files must match the hashes in ``teacher.json``."""
     for teacher, size in dataset.storage.listing(TEACHERS).items():
         record = f"{TEACHERS}/{teacher}/{TEACHER}"
         if size is not None or not dataset.storage.exists(record):
@@ -205,7 +206,7 @@ def _teachers(dataset: Dataset) -> Iterator[str]:
 
 
 def _samples(dataset: Dataset, name: str, shard: int, samples: list[tuple]) -> Iterator[str]:
-    """Every picture of the manifest is in ``clean`` or in ``errors``; other columns hold what clean holds.
+    """Check that ``clean`` and ``errors`` hold the manifest's pictures, and that other columns match ``clean``.
 
     ``samples`` are tuples of key, label and source.
     """
@@ -217,7 +218,7 @@ def _samples(dataset: Dataset, name: str, shard: int, samples: list[tuple]) -> I
     try:
         clean = dataset.parquet("clean", shard, ["key", "label", "source"])[0]
     except DatasetError:
-        return  # said of the clean column already
+        return  # reported for the clean column
     clean = list(zip(*(column.to_pylist() for column in clean.columns), strict=True))
     if keys != [key for key, _, _ in clean]:
         odd = next((f"'{b}' for '{a}'" for (a, *_), b in zip(clean, keys, strict=False) if a != b), "")
@@ -227,7 +228,7 @@ def _samples(dataset: Dataset, name: str, shard: int, samples: list[tuple]) -> I
 
 
 def _planned(dataset: Dataset, shard: int, where: str, samples: list[tuple]) -> Iterator[str]:
-    """The clean column's samples are those of the manifest, less the bad pictures."""
+    """Check that the clean column's samples are those of the manifest without the bad pictures."""
     planned = {row["key"]: (i, row) for i, row in enumerate(manifest_rows(dataset.storage, dataset.plan, shard))}
     bad, noted = len(planned) - len(samples) // dataset.plan.crops, dataset.bad_pictures(shard)
     if bad != noted:
@@ -248,7 +249,7 @@ def _planned(dataset: Dataset, shard: int, where: str, samples: list[tuple]) -> 
 
 
 def _members(extension: str, tar_name: str, data: bytes, rows: list[dict]) -> Iterator[str]:
-    """The tar is a sound WebDataset shard and holds what the rows say where they say."""
+    """Check that the tar is a valid WebDataset shard and matches contents and offsets in the rows."""
     expected = []
     for row in rows:
         expected.append((f"{row['key']}.{extension}", row["offset"], row["size"]))

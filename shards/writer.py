@@ -19,7 +19,7 @@ from shards.errors import DatasetError
 from shards.plan import column_folder, shard_name
 from shards.storage import Storage
 
-#: ``shards`` documents these in docs/format.md; other programs read them.
+#: Documented in docs/format.md; other programs read them.
 ROWS_SCHEMA = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),
@@ -41,10 +41,10 @@ ERRORS_SCHEMA = pa.schema([("source", pa.string()), ("reason", pa.string())])
 IN_JSON = ("bytes", "bpp", "psnr", "ssim", "width", "height", "source")
 
 
-#: A member's USTAR header, but for its name, size and checksum. Filling these in is several times faster than
+#: A member's USTAR header without name, size and checksum. Filling these in is several times faster than
 #: tarfile's own writer, which took 2 % of a whole run.
 HEADER = tarfile.TarInfo().tobuf(tarfile.USTAR_FORMAT)
-MEMBER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._:+@=-]*")  #: names of members: no folders, nothing hidden
+MEMBER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._:+@=-]*")  #: names of members: no folders, no hidden files
 NAME, SIZE, CHECKSUM = slice(0, 100), slice(124, 136), slice(148, 156)
 
 
@@ -64,7 +64,7 @@ def header(name: str, size: int) -> bytes:
 
 
 class TarWriter:
-    """A deterministic USTAR file with its size and sha256, written front to back."""
+    """Writes a deterministic USTAR file sequentially and tracks its size and sha256."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -143,7 +143,7 @@ class ShardWriter:
         self.rows.append(row)
 
     def commit(self) -> None:
-        """Publish the tar, then its Parquet file: from then on the shard counts."""
+        """Publish the tar, then its Parquet file, which commits the shard."""
         self.tar.close()
         mark = {
             "plan": self.plan,

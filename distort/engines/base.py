@@ -1,7 +1,7 @@
-"""What engines share: retries, refusals and deaths. An engine itself only starts, waits and stops.
+"""Shared logic of all engines: retries, refusals and dead workers. An engine only starts, awaits and stops units.
 
-Engines run **units** of work, somewhere, and know no pixels. Whoever makes the units (``distort.units``) says what
-comes next and what becomes of the results. A new engine is a subclass of ``Engine`` and one line in
+Engines run **units** of work and know nothing about pixels. ``distort.units`` makes the units, decides their order
+and handles the results. A new engine is a subclass of ``Engine`` and one line in
 ``distort.engines.REGISTRY`` or, in another package, in the entry-point group ``codecproof.engines``.
 """
 
@@ -22,7 +22,7 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPJ_NU
 
 
 class Unit:
-    """A piece of work for one worker: picklable, compared by identity. Subclasses say what."""
+    """A piece of work for one worker: picklable, compared by identity. Subclasses define the work."""
 
     shard: int
 
@@ -35,12 +35,12 @@ class UnfitNode(OSError):
     """Raised by the function where this machine would write different bytes, or cannot run the codecs."""
 
 
-# What happens to a shard, as ``run`` yields it.
+# Events about a shard that ``run`` yields.
 
 
 @dataclass(frozen=True)
 class Progress:
-    """So many of its pictures are done, so many of those were bad."""
+    """Number of its pictures that are done, and how many of those are bad."""
 
     shard: int
     done: int
@@ -56,12 +56,12 @@ class Done:
 class Failed:
     shard: int
     reason: str
-    storage: bool = False  #: an OSError: other shards would fail alike
+    storage: bool = False  #: an OSError: other shards would fail too
 
 
 @dataclass(frozen=True)
 class Refused:
-    """A machine found itself unfit; its work goes to another one."""
+    """A machine is unfit; its work goes to another one."""
 
     shard: int
     reason: str
@@ -70,7 +70,7 @@ class Refused:
 Event = Progress | Done | Failed | Refused
 
 
-# What happens to a unit, as an engine tells it.
+# Outcomes of a unit that an engine reports.
 
 
 @dataclass(frozen=True)
@@ -92,15 +92,15 @@ class Unfit:
 
 @dataclass(frozen=True)
 class Died:
-    """Its worker was killed or crashed, perhaps because of the unit."""
+    """The unit's worker was killed or crashed, perhaps because of the unit."""
 
     how: str
-    crashed: bool = False  #: by a fault of its own code, a segmentation fault say
+    crashed: bool = False  #: by a fault in its own code, such as a segmentation fault
 
 
 @dataclass(frozen=True)
 class Lost:
-    """Its machine is gone, or its worker never began: not the unit's fault."""
+    """The machine is gone, or the worker did not start: not the unit's fault."""
 
     how: str
 
@@ -109,7 +109,7 @@ Outcome = Returned | Raised | Unfit | Died | Lost
 
 
 def attempt(function: Function, unit: Unit, report: ReportProgress) -> Returned | Raised | Unfit:
-    """Call ``function`` and say how it ended."""
+    """Call ``function`` and return how it ended."""
     try:
         return Returned(function(unit, report))
     except UnfitNode as error:
@@ -120,9 +120,9 @@ def attempt(function: Function, unit: Unit, report: ReportProgress) -> Returned 
 
 
 class Engine(ABC):
-    """Somewhere to run units. ``address`` is where a cluster is found, for engines that need one."""
+    """A place to run units. ``address`` locates the cluster, for engines that have one."""
 
-    splits: ClassVar[bool] = False  #: workers share this machine's disk: they help each other with a shard
+    splits: ClassVar[bool] = False  #: workers share this machine's disk, so several can work on one shard
     addressed: ClassVar[bool] = False  #: takes an address
 
     def __init__(self, function: Function, workers: int | None = None, address: str | None = None):
@@ -133,7 +133,7 @@ class Engine(ABC):
         """How many more units may be started now."""
 
     def expect(self, count: int) -> None:
-        """So many units, at least, are about to come: time to start workers that take a while to start."""
+        """Announce that at least ``count`` units will follow, so that slow workers can be started early."""
         return
 
     @abstractmethod
@@ -142,11 +142,11 @@ class Engine(ABC):
 
     @abstractmethod
     def wait(self) -> Iterable[tuple[Unit, Outcome]]:
-        """Wait a while for units to end, and say how they did; every unit that was started ends once."""
+        """Wait a while for units to end and return their outcomes. Every started unit ends exactly once."""
 
     @abstractmethod
     def close(self) -> None:
-        """End all work. Shards are committed whole or not at all, so that loses only unfinished ones."""
+        """Stop all work. Commits are atomic, so only unfinished shards are lost."""
 
     def avoid(self, node: str) -> bool:
         """Give no more units to ``node``; False when there is no other."""
@@ -154,15 +154,15 @@ class Engine(ABC):
 
 
 class Work(Protocol):
-    """Units to be done, in the order in which they should be."""
+    """Units to be done, in order."""
 
-    size: int  #: units, at least, that there are in the beginning
+    size: int  #: at least so many units exist at the start
 
     def next(self) -> Unit | None:
-        """What to start now; None when there is nothing until another unit ends."""
+        """The next unit to start; None when there is none until another unit ends."""
 
     def again(self, unit: Unit) -> None:
-        """``unit`` did not get done through no fault of its own, or may be tried once more."""
+        """Schedule ``unit`` again: it was lost through no fault of its own, or may be retried."""
 
     def ended(self, unit: Unit, value: Any) -> Iterable[Event]: ...
 
@@ -175,9 +175,9 @@ class Work(Protocol):
 
 
 def run(engine: Engine, work: Work) -> Generator[Event]:
-    """Do all the work; yields what happens as it happens. Every shard ends in exactly one Done or Failed.
+    """Do all the work and yield events as they happen. Every shard ends in exactly one Done or Failed.
 
-    Leaving the iterator ends all work.
+    Closing the iterator stops all work.
     """
     deaths: Counter[Unit] = Counter()
     losses: Counter[Unit] = Counter()

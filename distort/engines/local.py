@@ -1,7 +1,7 @@
 """The local engine: processes of this machine, one unit at a time each.
 
-They share the machine's disk, so all of them help with the shards that are being made. A worker that dies is
-replaced and costs what it was at. Workers end by themselves when their parent is gone.
+They share the machine's disk, so all of them work on the same few shards. A worker that dies is replaced, and only
+its current unit is lost. Workers exit when their parent is gone.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from typing import Any
 
 from distort.engines.base import THREADS, Died, Engine, Function, Lost, Outcome, Unit
 
-STILLBORN = 3  #: so many workers in a row that end before they begin mean that none ever will
+STILLBORN = 3  #: after so many workers in a row that exit during start-up, the engine gives up
 CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL}
 
-#: Have glibc keep freed memory for the next picture: to give it back and to take it anew, page by page, costs a
-#: tenth of a JPEG-only run. What the user has set counts.
+#: Make glibc keep freed memory for the next picture: returning it to the kernel and faulting it in again costs a
+#: tenth of a JPEG-only run. The user's own settings take precedence.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**26)}
 
-#: A fresh interpreter and not a copy of ours: it imports no script of the user's, and holds no lock of a thread.
+#: A fresh interpreter instead of a fork: it does not import the user's script and inherits no locks of threads.
 BEGIN = (
-    "import sys; sys.path[:] = sys.argv[3:]; "  # before anything could come from the current folder
+    "import sys; sys.path[:] = sys.argv[3:]; "  # so that nothing is imported from the current folder
     "from distort.engines.worker import work; work(int(sys.argv[1]), int(sys.argv[2]))"
 )
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
@@ -77,7 +77,7 @@ class Local(Engine):
                 yield unit, outcome
 
     def _died(self, worker: _Worker) -> Died | Lost:
-        how = worker.end(grace=10)  # its pipe is closed, it is about to
+        how = worker.end(grace=10)  # its pipe is closed: it is about to exit
         if worker.begun:
             return Died(f"{how}; out of memory?" if how.endswith("SIGKILL") else how, worker.crashed)
         self.stillborn += 1
@@ -95,7 +95,7 @@ class Local(Engine):
 class _Worker:
     def __init__(self, function: Function):
         self.connection, theirs = Pipe()
-        life, self._life = os.pipe()  # they read it, and get the end of it when we are gone
+        life, self._life = os.pipe()  # workers read it and see its end when we are gone
         try:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", BEGIN, str(theirs.fileno()), str(life), *sys.path],
@@ -115,7 +115,7 @@ class _Worker:
         self._send(unit)
 
     def _send(self, thing: object) -> None:
-        with suppress(OSError):  # it is dead, which ``wait`` is about to see
+        with suppress(OSError):  # it is dead; ``wait`` will notice
             self.connection.send(thing)
 
     @property
@@ -123,7 +123,7 @@ class _Worker:
         return -self.process.returncode in CRASHES
 
     def end(self, grace: float = 0.0) -> str:
-        """Kill the worker unless it ends by itself within ``grace`` seconds; how it ended."""
+        """Kill the worker unless it exits within ``grace`` seconds. Returns how it ended."""
         try:
             code = self.process.wait(timeout=grace)
         except subprocess.TimeoutExpired:

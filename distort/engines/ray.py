@@ -1,7 +1,7 @@
 """The Ray engine: every shard is one plain task of one CPU on the nodes of a cluster.
 
-Retries are ours and not Ray's, see ``distort.engines.base``; a node that would make other bytes than the dataset
-promises gets no more shards.
+Retries are handled by ``distort.engines.base``, not by Ray. A node that would write different bytes gets no more
+shards.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Any
 
 from distort.engines.base import THREADS, Died, Engine, Function, Lost, Outcome, Raised, Unfit, Unit, attempt
 
-LOOK_EVERY = 1  #: seconds between a task's looks whether the job was stopped
+LOOK_EVERY = 1  #: seconds between a task's checks whether the job was stopped
 PATIENCE = 30  #: seconds for tasks of a stopped job to remove their unfinished files
 
-#: How soon this process takes a node behind a broken network for lost; by default that takes minutes.
+#: Keep-alive settings with which this process soon gives up an unreachable node; by default that takes minutes.
 KEEPALIVE = {"RAY_grpc_client_keepalive_time_ms": "10000", "RAY_grpc_client_keepalive_timeout_ms": "10000"}
 
 
@@ -78,9 +78,9 @@ class Ray(Engine):
         return not self.unfit.issuperset(node["NodeID"] for node in self.ray.nodes() if node["Alive"])
 
     def close(self) -> None:
-        """Let what is still flying stop by itself, so that it removes its unfinished files; then leave.
+        """Ask running tasks to stop, so that they remove their unfinished files; then disconnect.
 
-        Not by ``ray.cancel``: with tasks that end in this moment it can bring this process down (Ray 2.60).
+        Does not use ``ray.cancel``, which can crash this process when a task ends at the same moment (Ray 2.60).
         """
         if self.flying:
             with suppress(self.ray.exceptions.RayError, RuntimeError):
@@ -93,17 +93,17 @@ class Ray(Engine):
 
 
 class _Stop(BaseException):
-    """Passes every ``except Exception`` of the work."""
+    """Ends a task; a BaseException, so that no ``except Exception`` in the work catches it."""
 
 
 @functools.lru_cache(maxsize=1)
 def _function(pickled: bytes, run: str) -> Function:
-    """What a run calls, kept by its processes: it opens the dataset once, not for every shard."""
+    """The function of a run, cached per process so that the dataset is opened once and not for every shard."""
     return pickle.loads(pickled)
 
 
 def _task(function: bytes, unit: Unit, stop: str) -> Outcome:
-    """Runs on the cluster. Gives up when ``stop`` is in the key-value store of the cluster."""
+    """Runs on the cluster. Stops when the key ``stop`` appears in the cluster's key-value store."""
     import ray
     from ray.experimental import internal_kv
 
@@ -127,7 +127,7 @@ def _task(function: bytes, unit: Unit, stop: str) -> Outcome:
 
 
 def _connect(address: str | None) -> Any:
-    """Join a cluster that is there. Raises OSError."""
+    """Connect to a running cluster. Raises OSError."""
     for name, value in KEEPALIVE.items():
         os.environ.setdefault(name, value)
     try:
@@ -139,17 +139,17 @@ def _connect(address: str | None) -> Any:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except Exception as error:  # Ray raises many kinds
+    except Exception as error:  # Ray raises many types
         hint = "start one with 'ray start --head', or give --address or RAY_ADDRESS; RAY_AUTH_MODE must be its own"
         raise OSError(f"cannot join a Ray cluster at {address}: {error}; {hint}") from error
     finally:
-        for number, handler in before.items():  # Ray sets its own, which would end us without our clean-up
+        for number, handler in before.items():  # Ray installs handlers that would skip our clean-up
             signal.signal(number, handler)
     return ray
 
 
 def _knock(address: str) -> None:
-    """Ray waits for minutes where nobody answers, and aborts the process in the end."""
+    """Check that something listens at ``address``. Ray itself would wait for minutes, then abort the process."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
         return

@@ -1,4 +1,4 @@
-"""What a process of the local engine runs."""
+"""The main loop of a worker process of the local engine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from distort.engines.base import attempt
 
 
 def work(pipe: int, life: int) -> None:
-    """Do what comes through ``pipe`` until it ends; ``life`` ends with the parent, also in the middle of work."""
+    """Run the units that arrive through ``pipe`` until it closes, or exit at once when ``life`` closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     threading.Thread(target=_end_with_parent, args=(life,), daemon=True).start()
     connection = Connection(pipe)
