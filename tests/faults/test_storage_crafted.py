@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +14,6 @@ import pytest
 
 import shards
 from shards import DatasetError
-from shards.plan import Plan
 from shards.verify import verify
 
 
@@ -110,7 +110,7 @@ def test_damaged_json_is_named(copy, file, text, run):
 
 def plan_of(copy: Path, **changes) -> None:
     """Write a ``dataset.json`` whose hash fits."""
-    plan = Plan(**{**vars(shards.open(copy).plan), **changes})
+    plan = replace(shards.open(copy).plan, **changes)
     contents = json.loads((copy / "dataset.json").read_text()) | changes
     contents |= {"plan": plan.hash, "shards": plan.shards}
     (copy / "dataset.json").write_text(json.dumps(contents))
