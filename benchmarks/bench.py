@@ -1,7 +1,7 @@
 """``make bench``: run the benchmarks and collect their ratios in docs/performance.md, compared with the last ones.
 
-Every ratio is of two ways measured in turn in one run, so it means something on another machine too; times would
-not. A ratio is marked when it got worse by more than the spread of both measurements.
+Every ratio compares two ways measured in turn in one run, so it holds on other machines too; times do not.
+A ratio is marked if it got worse by more than the spread of both measurements.
 
 Example: python benchmarks/bench.py imagenette224/val
 """

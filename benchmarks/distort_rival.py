@@ -3,9 +3,9 @@
 CPU seconds of whole commands, start-up included, the three in turn in every round:
 - run: ``distort run`` with one worker
 - careful: benchmarks/rivals/careful.py with one worker (JPEG and JPEG 2000 only)
-- bare: what nobody can avoid: decode the source, resize and crop, the codecs' own encode and decode
+- bare: the unavoidable work: decode the source, resize and crop, the codecs' own encode and decode
 
-Pictures are enlarged to the size that ImageNet's have, unless ``--as-they-are``.
+Pictures are enlarged to ImageNet's size, unless ``--as-they-are``.
 
 Example: python benchmarks/distort_rival.py imagenette224/val --distortions jpeg-75,jpeg-10,jpeg-5 paper
 """

@@ -1,11 +1,11 @@
 """A ``distort run`` against its floor, and two workers against one.
 
-The floor is what nobody can avoid: decode the source, resize and crop, and the codecs' own encode and decode.
+The floor is the unavoidable work: decode the source, resize and crop, and the codecs' own encode and decode.
 The rest (metrics, the lossless clean crop, tars, hashes, Parquet) is what the pipeline adds. Floor and run take
 turns picture by picture, in one process and in CPU time, so that other programs disturb both alike; the statistics
 of the shard are written at the end and counted in. Start-up is not: see distort_rival.py.
 
-Pictures are enlarged to the size that ImageNet's have, unless ``--as-they-are``.
+Pictures are enlarged to ImageNet's size, unless ``--as-they-are``.
 
 Example: python benchmarks/distort_run.py imagenette224/val --distortions paper --pictures 96
 """

@@ -1,7 +1,7 @@
 """How busy ``distort run`` keeps its workers: the real scheduler in simulated time, with real stages' costs.
 
-What a picture and a commit cost is taken from ``distort run … --workers 1 --profile`` on a quiet machine; the time
-that handing out work takes is measured here, while it is simulated. Efficiency is the time of one worker over
+The costs of a picture and a commit are taken from ``distort run … --workers 1 --profile`` on a quiet machine; the
+scheduler's own time is measured here, during the simulation. Efficiency is the time of one worker over
 N times the time of N. Starting the processes is left out: it takes the same second for any number of pictures.
 
 Example: python benchmarks/distort_workers.py --make 15 --commit 0.35

@@ -1,4 +1,4 @@
-"""What the benchmarks share: real crops, and ratios of times measured side by side."""
+"""Shared by the benchmarks: real crops, and ratios of times measured side by side."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def machine() -> str:
 
 
 def record(name: str, values: Sequence[float], target: float | None = None, higher: bool = True) -> None:
-    """Hand a measurement to ``make bench``, which collects them in docs/performance.md; nothing to do without it.
+    """Pass a measurement to ``make bench``, which collects them in docs/performance.md; else do nothing.
 
     ``values`` are ratios, one per round; ``higher`` says that a higher one is better.
     """

@@ -1,9 +1,9 @@
-"""A small labelled source of real pictures, made of what pip packages bring: photographs and a converged network.
+"""A small labelled set of real pictures, made from the photographs and a converged network in pip packages.
 
 Tiles are cut from the photographs that come with scikit-image, at random places and scales. The label of a tile
-is what EfficientNet-Lite0, a converged ImageNet network, answers to it; tiles of which it is unsure are left out.
-So the task is: **keep the answer that the network gives to the clean picture.** On clean tiles it is right by
-construction; what a codec takes away is measured in answers that change. Training and validation tiles are cut
+is the answer of EfficientNet-Lite0, a converged ImageNet network; tiles of which it is unsure are left out.
+So the task is to **keep the network's answer to the clean picture.** On clean tiles the network is right by
+construction; the effect of a codec is measured in answers that change. Training and validation tiles are cut
 from the same photographs.
 
 Example: python examples/photographs.py demo/photographs

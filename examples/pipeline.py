@@ -1,7 +1,7 @@
-"""The whole way in Python: distort pictures, look inside, train, measure, report.
+"""The whole pipeline in Python: distort pictures, inspect them, train, evaluate, report.
 
 PICTURES has train/CLASS/* and val/CLASS/*. A small network learns the clean crops from scratch; fine-tuned and
-expert twins of it learn those under a codec. A few epochs show how it goes, not what it brings.
+expert twins of it learn those under a codec. A few epochs show the steps; they do not measure the benefit.
 
 Example: python examples/pipeline.py imagenette out
 """
@@ -18,7 +18,7 @@ DISTORTION, ARCH = "jpeg-5", "shufflenet_v2_x0_5"
 
 
 def main(pictures: Path, out: Path, epochs: int = 2, batch: int = 64) -> None:
-    """A second call makes nothing that is there, and trainings go on."""
+    """A second call skips what is finished and resumes trainings."""
     for split in ("train", "val"):
         distort.run(pictures / split, out / split, distortions=[DISTORTION, "webp-20"])
 

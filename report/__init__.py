@@ -1,4 +1,4 @@
-"""Datasets and results in, the tables and figures that papers print out, and one page that holds them.
+"""Turn datasets and results into tables and figures for papers, and into one page that holds them.
 
 >>> import report
 >>> report.build("val", results=["runs"], out="report")

@@ -1,4 +1,4 @@
-"""From groups of runs to what tables and figures show: ``accuracy`` and ``matrix``, seeds averaged."""
+"""The tidy tables ``accuracy`` and ``matrix`` from groups of runs, averaged over seeds."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _SCORE = [
     ("seeds", pa.int64()),
     *((name, pa.float64()) for name in ("accuracy", "spread", "low", "high", "top5", "loss")),
 ]
-#: ``base`` is the training method; ``method`` says also what tells the model from others of it, and ``label`` is
-#: that for people. ``accuracy``, ``low``, ``high`` (a 95 % interval, see ``intervals``), ``spread`` (standard
-#: deviation over seeds, n - 1) and ``top5`` are in percent.
+#: ``base`` is the training method; ``method`` also distinguishes the model from others of that method, and
+#: ``label`` is its form for people. ``accuracy``, ``low``, ``high`` (a 95 % interval, see ``intervals``),
+#: ``spread`` (standard deviation over seeds, n - 1) and ``top5`` are in percent.
 ACCURACY = pa.schema([*RATES, *_MODEL, ("published", pa.bool_()), *_SCORE])
 MATRIX = pa.schema(
     [("dataset", pa.string()), *_MODEL, ("trained_on", pa.string()), ("distortion", pa.string()), *_SCORE]
@@ -37,8 +37,8 @@ MATRIX = pa.schema(
 def accuracy(groups: Sequence[Group], measured: pa.Table, answers: Answers) -> pa.Table:
     """Accuracy of each method at each distortion, with what that distortion costs.
 
-    A model that was trained for one column counts at that column only, as in Table I; what it does elsewhere is
-    in the ``matrix``. Its method says whether it counts everywhere.
+    A model that was trained for one column counts at that column only, as in Table I; its accuracy elsewhere is
+    in the ``matrix``. The method says whether a model counts at every column.
     """
     rates = {(row["dataset"], row["distortion"]): row for row in measured.to_pylist()}
     rows = []

@@ -33,7 +33,7 @@ class Answers:
             self._sizes[file, name] = size
 
     def order(self, plan: str, keys: pa.ChunkedArray) -> np.ndarray:
-        """The places of ``keys``. Files of one evaluation have the same keys, so the last answer is remembered."""
+        """The positions of ``keys``. Files of one evaluation have the same keys, so the last result is cached."""
         if plan in self._last and self._last[plan][0].equals(keys):
             return self._last[plan][1]
         places = self._places.setdefault(plan, {})

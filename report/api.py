@@ -29,8 +29,8 @@ def build(
     """Write ``out/index.html``, tables and figures; returns the page.
 
     ``results`` are ``results.json`` files of ``train.evaluate``, or folders that hold some. ``published`` names
-    values to put beside the measured ones, as ``marie2022``. ``title`` is the heading, ``key`` the sample on the
-    artifact sheet, ``anchor`` the codec or method that BD-rates are against. ``pdf`` adds every figure for papers;
+    values to put beside the measured ones, e.g. ``marie2022``. ``title`` is the heading, ``key`` the sample on the
+    artifact sheet, ``anchor`` the reference codec or method of BD-rates. ``pdf`` adds figures as PDFs for papers;
     ``pictures`` is the length of a list in the picture browser.
     Raises ValueError, with what to do, when datasets and results do not belong together, when one
     is damaged, or when ``out`` is in use for something else.

@@ -25,7 +25,7 @@ def first_key(dataset: Dataset) -> str:
 
 
 def artifact_sheet(dataset: Dataset, key: str) -> tuple[Image.Image, str]:
-    """The sheet of one sample, and what its caption has to add. Raises DatasetError for an unknown key."""
+    """The sheet of one sample, and a note for its caption. Raises DatasetError for an unknown key."""
     shard, rows = dataset.find(key)
     chosen = choose(sorted(rows, key=names.order))
     panels, cut, foreign = [], False, []
@@ -50,7 +50,7 @@ def artifact_sheet(dataset: Dataset, key: str) -> tuple[Image.Image, str]:
 
 
 def choose(distortions: list[str]) -> list[str]:
-    """All of them if they fit on a sheet, else up to three of each series, and as many series as fit."""
+    """All columns if they fit on a sheet, else up to three of each series, and as many series as fit."""
     if len(distortions) <= PANELS:
         return distortions
     series = by([{"series": names.place(name).series, "name": name} for name in distortions], "series")

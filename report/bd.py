@@ -17,7 +17,7 @@ STEP = 1e-5  #: of numerical derivatives, in decades of rate and as a fraction o
 
 @dataclass(frozen=True)
 class Point:
-    """One quality of a codec: mean rate, mean quality, and where both come from picture by picture."""
+    """One quality of a codec: mean rate, mean quality, and the source of the values per picture."""
 
     rate: Any  #: float; None where it is not known, which ``usable`` leaves out
     quality: Any
@@ -29,7 +29,7 @@ Curve = Sequence[Point]
 
 @dataclass(frozen=True)
 class Delta:
-    """What the test costs more than the anchor, or the reason why that cannot be said.
+    """Test against anchor, or the reason why they cannot be compared.
 
     ``bd_rate`` in percent at equal quality; ``bd_quality`` in units of quality at equal rate; 95 % intervals.
     ``overlap`` is the shared interval of qualities as a fraction of the whole. ``flag`` is what a reader has to
@@ -71,7 +71,7 @@ def rising(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def mean_difference(anchor: Sequence[tuple[float, float]], test: Sequence[tuple[float, float]]) -> float | None:
-    """Mean of test less anchor, curves of rising (x, y), over the x that both have; piecewise cubic (PCHIP)."""
+    """Mean of test minus anchor over their common range of x; rising curves (x, y), piecewise cubic (PCHIP)."""
     from scipy.interpolate import PchipInterpolator
 
     low, high = max(anchor[0][0], test[0][0]), min(anchor[-1][0], test[-1][0])
@@ -93,7 +93,7 @@ def quality(anchor: Sequence[tuple[float, float]], test: Sequence[tuple[float, f
 
 
 def _apart(curve: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """By rising rate; points of nearly the same rate as their mean."""
+    """Sort by rate, and merge points of nearly equal rate into their mean."""
     blocks: list[list[tuple[float, float]]] = []
     for point in sorted(curve):
         if blocks and point[0] - blocks[-1][0][0] < SAME:

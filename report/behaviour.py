@@ -1,4 +1,4 @@
-"""How a network is right and wrong: calibration, accuracy by class, and what is taken for what."""
+"""Statistics of a network's answers: calibration, accuracy by class, and the confusion matrix."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CONFUSION = pa.schema(
 
 @dataclass
 class Behaviour:
-    """Counts per (per-sample file, column): they are small, the answers are not."""
+    """Counts per (per-sample file, column). Only counts are kept, because the answers are large."""
 
     _bins: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
     _pairs: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
@@ -93,7 +93,7 @@ def class_name(classes: Sequence[str], label: int | None) -> str:
 
 
 def calibration_error(bins: Sequence[dict]) -> float:
-    """Expected calibration error: the mean distance of confidence and accuracy, weighted by answers; 0 to 1."""
+    """Expected calibration error: mean distance between confidence and accuracy, weighted by answers; 0 to 1."""
     total = sum(row["answers"] for row in bins)
     return sum(abs(row["confidence"] - row["right"]) for row in bins) / total
 

@@ -11,13 +11,13 @@ from report.names import by
 
 
 def candidates(accuracy: pa.Table) -> list[dict[str, Any]]:
-    """Rows of ``accuracy`` that have a rate, cheapest first, of equal rate the better first."""
+    """Rows of ``accuracy`` that have a rate, cheapest first; at equal rate the most accurate first."""
     rows = [row for row in accuracy.to_pylist() if row["bytes_mean"] is not None]
     return sorted(rows, key=lambda row: (row["bytes_mean"], -row["accuracy"]))
 
 
 def front(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The Pareto front: candidates, cheapest first, that nothing cheaper or equally cheap equals in accuracy."""
+    """The Pareto front, cheapest first: candidates more accurate than all others of at most their rate."""
     kept: list[dict[str, Any]] = []
     for row in rows:
         if not kept or row["accuracy"] > kept[-1]["accuracy"]:

@@ -1,4 +1,4 @@
-"""``report``: from datasets and results to tables, figures and one page."""
+"""The command ``report``: datasets and results to tables, figures and one page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RESULTS = click.option(
 @click.group(cls=Group)
 @click.version_option(package_name="codecproof")
 def main() -> None:
-    """Turn datasets and results into the tables and figures that papers print, and into one page."""
+    """Turn datasets and results into tables and figures for papers, and into one page."""
 
 
 @main.command(epilog="Example: report build val --results runs/* --out report --title 'MnasNet on ImageNet'")
@@ -34,16 +34,16 @@ def main() -> None:
 @click.option(
     "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the report."
 )
-@click.option("--title", help="Heading of the page; the datasets' names otherwise.")
-@click.option("--key", help="Sample on the artifact sheet; the first one otherwise.")
-@click.option("--anchor", help="Codec or method that BD-rates are against, as WebP; the first one otherwise.")
-@click.option("--pdf", is_flag=True, help="Every figure as PDFs for papers as well, a column and a page wide.")
+@click.option("--title", help="Heading of the page. Default: the datasets' names.")
+@click.option("--key", help="Sample on the artifact sheet. Default: the first one.")
+@click.option("--anchor", help="Reference codec or method of BD-rates, e.g. WebP. Default: the first one.")
+@click.option("--pdf", is_flag=True, help="Also write figures as PDFs for papers, one column and one page wide.")
 @click.option(
     "--pictures",
     type=click.IntRange(0),
     default=4,
     show_default=True,
-    help="Pictures in each list of the picture browser, beside the page; 0: none.",
+    help="Pictures in each list of the page's picture browser; 0: none.",
 )
 def build(
     paths: tuple[str, ...], results: tuple[str, ...], published: tuple[str, ...], out: Path, title: str | None,
@@ -73,10 +73,10 @@ def build(
 @RESULTS
 @PUBLISHED
 @click.option(
-    "--csv", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write the table there as well."
+    "--csv", "file", type=click.Path(dir_okay=False, path_type=Path), help="Also write the table to this file."
 )
 def compare(paths: tuple[str, ...], results: tuple[str, ...], published: tuple[str, ...], file: Any) -> None:
-    """Print published values, those of Marie et al. 2022 if not told otherwise, beside measured ones."""
+    """Print published values (by default those of Marie et al. 2022) beside measured ones."""
     from report.tables.comparisons import digits
     from report.tables.comparisons import published as make
     from report.tables.table import number
@@ -111,13 +111,13 @@ def compare(paths: tuple[str, ...], results: tuple[str, ...], published: tuple[s
 @click.option("--bpp", type=click.FloatRange(0, min_open=True), help="Budget in bits per pixel.")
 @click.option("--kbps", type=click.FloatRange(0, min_open=True), help="Budget as a link's kbit/s, with --pps.")
 @click.option("--pps", type=click.FloatRange(0, min_open=True), help="Pictures per second over that link.")
-@click.option("--arch", help="Only this network; otherwise the best of each.")
+@click.option("--arch", help="Only this network. Default: the best of each.")
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Answers per network.")
 def choose(
     paths: tuple[str, ...], results: tuple[str, ...], published: tuple[str, ...], bytes_: float | None,
     bpp: float | None, kbps: float | None, pps: float | None, arch: str | None, top: int,
 ) -> None:  # fmt: skip
-    """Print the codec, quality and method of the highest accuracy within a budget of bytes per picture."""
+    """Print the codec, quality and method with the highest accuracy within a budget of bytes per picture."""
     from report import choose as chooser
     from report.names import by
 
@@ -151,7 +151,7 @@ def _answer(row: dict) -> list[str]:
 
 
 def _require_ours(file: Path) -> None:
-    """Raises ValueError when ``file`` is there and an earlier comparison did not write it."""
+    """Raises ValueError if ``file`` exists and no earlier comparison wrote it."""
     from report.compare import COMPARED
 
     if file.exists():

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from report.contents import Contents
 
-#: ``difference`` is measured less published: bytes, dB, SSIM, or percentage points of top-1.
+#: ``difference`` is measured minus published: bytes, dB, SSIM, or percentage points of top-1.
 COMPARED = pa.schema(
     [
         *((name, pa.string()) for name in ("published_in", "dataset", "distortion", "quantity")),

@@ -1,4 +1,4 @@
-"""Everything a report shows, as tidy tables: collected once, then only read."""
+"""Everything a report shows, as tidy tables: collected once, read-only afterwards."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Contents:
 
     @property
     def own_gains(self) -> pa.Table:
-        """``gains`` without those of published tables, which have none at other columns than their own."""
+        """``gains`` without those of published tables, which have gains only at the columns trained on."""
         return self.gains.filter(pc.is_in(self.gains["dataset"], pa.array(list(self.datasets), pa.string())))
 
 
@@ -46,9 +46,9 @@ def collect(
     published_tables: Sequence[dict] = (),
     anchor: str | None = None,
 ) -> Contents:
-    """Read everything that a report is made of. Raises ValueError when something does not belong together.
+    """Read all data of a report. Raises ValueError if datasets and results do not belong together.
 
-    ``anchor`` names the codec or method that BD-rates are against; the first one otherwise.
+    ``anchor`` names the reference codec or method of BD-rates; None: the first one.
     """
     if not datasets and not published_tables:
         raise ValueError("nothing to report: give a dataset, or --published with the name of a published table")
@@ -95,7 +95,7 @@ def collect(
 
 
 def foreign_columns(runs: pa.Table, measured: pa.Table) -> list[str]:
-    """One sentence per column that results speak of and the dataset does not have: its rate is unknown."""
+    """One sentence per column that is in the results but not in the dataset: its rate is unknown."""
     have = {(row["dataset"], row["distortion"]) for row in measured.to_pylist()}
     missing = sorted({(row["dataset"], row["distortion"]) for row in runs.to_pylist()} - have)
     return [
@@ -105,7 +105,7 @@ def foreign_columns(runs: pa.Table, measured: pa.Table) -> list[str]:
 
 
 def partial(runs: pa.Table, measured: pa.Table) -> list[str]:
-    """One sentence per dataset of which results saw another number of samples than its columns have."""
+    """One sentence per dataset whose results cover a different number of samples than its columns have."""
     samples = {(row["dataset"], row["distortion"]): row["samples"] for row in measured.to_pylist()}
     counts: dict[str, set] = {}
     for run in runs.to_pylist():
@@ -119,7 +119,7 @@ def partial(runs: pa.Table, measured: pa.Table) -> list[str]:
 
 
 def unrecorded(found: Sequence[groups.Group]) -> list[str]:
-    """A sentence when trained models do not say what they started from: pairs then rest on trust."""
+    """A sentence if trained models do not record their starting weights: pairs then cannot be checked."""
     silent = sorted({group.arch for group in found if group.trained_on is not None and group.start is None})
     if not silent:
         return []

@@ -45,7 +45,7 @@ class Source:
 
 
 class Deltas:
-    """Makes the table; holds what its intervals need."""
+    """Builds the table, and holds the data for its intervals."""
 
     def __init__(self, pictures: Pictures, groups: Sequence[Group], answers: Answers):
         self.pictures, self.answers = pictures, answers
@@ -59,7 +59,7 @@ class Deltas:
     def table(
         self, measured: pa.Table, accuracy: pa.Table, gains: pa.Table, anchor: str | None = None
     ) -> pa.Table:
-        """``anchor`` names the curve that others are compared with; the first one otherwise."""
+        """``anchor`` names the curve that others are compared with; None: the first one."""
         found = []
         rows = [row for row in measured.to_pylist() if row["bpp_mean"]]
         for dataset, part in by(rows, "dataset").items():
@@ -93,7 +93,7 @@ class Deltas:
     def _methods(
         self, where: dict, methods: dict[str, list[dict]], paired: Mapping, anchor: str | None
     ) -> list[dict]:
-        """Each method against its own baseline where it has one, the others against one anchor."""
+        """Each method against its own baseline if it has one, the others against one anchor."""
         labels = {name: rows[0]["label"] for name, rows in methods.items()}
         tuned = [name for name, rows in methods.items() if rows[0]["base"] == BASELINE]
         first = next((name for name in methods if anchor in (name, labels[name])), None)
@@ -137,7 +137,7 @@ class Deltas:
         return points
 
     def _variance(self, slopes: Sequence[tuple[Point, float, float]]) -> intervals.Estimate | None:
-        """Of the delta whose derivatives are given, picture by picture and seed by seed."""
+        """The estimate for a delta with the given derivatives, from each picture and seed."""
         if len({self.pictures.plan(point.source.dataset) for point, _, _ in slopes}) != 1:
             return None
         constant: Any = 0.0

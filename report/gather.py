@@ -59,7 +59,7 @@ def measured(datasets: Sequence[Dataset]) -> pa.Table:
 
 
 def row(dataset: str, plan: str | None, distortion: str, values: dict) -> dict:
-    """A row of ``measured``: the names' part filled in, the numbers taken from ``values``."""
+    """A row of ``measured``: name fields filled in, numbers taken from ``values``."""
     place = names.place(distortion)
     kept = {name: values.get(name) for name in MEASURED.names}
     return kept | {
@@ -106,7 +106,7 @@ class Pictures:
 
 
 def labelled(datasets: Sequence[Dataset]) -> dict[str, Dataset]:
-    """Short names for datasets: the last part of the path, and as much before it as tells them apart."""
+    """Short names for datasets: the shortest ends of their paths that are unique."""
     paths = [PurePosixPath(dataset.storage.root) for dataset in datasets]
     twice = [str(path) for path, count in Counter(paths).items() if count > 1]
     if twice:
@@ -118,7 +118,7 @@ def labelled(datasets: Sequence[Dataset]) -> dict[str, Dataset]:
 
 
 def incomplete(table: pa.Table) -> list[str]:
-    """One sentence per column that has fewer samples than its dataset's clean column: its mean is of a part."""
+    """One sentence per column with fewer samples than the clean column: its mean is over a part."""
     rows = table.to_pylist()
     whole = {row["dataset"]: row["samples"] for row in rows if row["distortion"] == "clean"}
     return [

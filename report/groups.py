@@ -1,7 +1,7 @@
-"""Which runs are seeds of one thing, what that thing is called, and what may be compared with what.
+"""Group the runs that differ only in seed, label the groups, and pair them with their baselines.
 
-Runs belong together when everything but the seed agrees: network, method, protocol, column, settings. Labels name
-what differs, and nothing else.
+Runs belong together if everything but the seed agrees: network, method, protocol, column, settings. Labels name
+only the differences.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-#: What a protocol prescribes anew for each network, column and method. It is named in a label only where two
+#: What a protocol sets separately for each network, column and method. It is named in a label only if two
 #: models of one method and column differ in it, and it does not keep a fine-tuned model from being an expert's
 #: baseline.
 PRESCRIBED = ("lr", "alpha", "sigma")
-#: What only a teacher's pupil has.
+#: Settings that only methods with a teacher have.
 TAUGHT = ("alpha", "teacher")
 START = "starting_weights"
 BASELINE = "finetune"
@@ -36,11 +36,11 @@ class Group:
     settings: dict[str, Any]
     weights: str | None  #: of the one network that this is; None for seeds
     runs: list[dict] = field(default_factory=list)
-    variant: str = ""  #: what tells it from other groups of its method
+    variant: str = ""  #: what distinguishes it from other groups of its method
 
     @property
     def name(self) -> str:
-        """Identity in files: the method, with what tells it apart."""
+        """Identity in files: the method, with its distinguishing settings."""
         return f"{self.method} ({self.variant})" if self.variant else self.method
 
     @property
@@ -49,7 +49,7 @@ class Group:
 
     @property
     def start(self) -> str | None:
-        """Hash of the weights that training began with; of a network as it comes, its own. None: not recorded."""
+        """Hash of the starting weights; for a pre-trained network, of its own weights. None: not recorded."""
         if self.trained_on is None:
             return self.weights or "several"
         return self.settings[START] or "scratch" if START in self.settings else None
@@ -121,7 +121,7 @@ def _name(groups: list[Group]) -> None:
             named.remove("quirks")
         for group in mine:
             group.variant = ", ".join(_said(group, named, unrecorded=bool(recorded)))
-        # What is left alike is told apart by its weights.
+        # Groups with identical labels are told apart by their weights.
         alike = defaultdict(list)
         for group in mine:
             alike[group.trained_on, group.variant].append(group)
@@ -170,7 +170,7 @@ def share_start(a: Group, b: Group) -> bool:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The fine-tuned group that a gain is over, or the reason why there is none. ``remark``: what differs."""
+    """The fine-tuned group that a gain is relative to, or why there is none. ``remark``: the differences."""
 
     group: Group | None
     reason: str = ""
@@ -178,7 +178,7 @@ class Baseline:
 
 
 def baselines(groups: Sequence[Group]) -> dict[int, Baseline]:
-    """``id`` of every group that was trained for one column, but the fine-tuned ones -> its baseline."""
+    """``id`` -> baseline, for every group trained for one column except the fine-tuned ones."""
     places: dict[tuple, list[Group]] = defaultdict(list)
     for group in groups:
         places[group.arch, group.trained_on].append(group)
@@ -190,10 +190,10 @@ def baselines(groups: Sequence[Group]) -> dict[int, Baseline]:
 
 
 def baseline(group: Group, there: Sequence[Group]) -> Baseline:
-    """What ``group``'s gain is over, among the groups of its network and column.
+    """The baseline of ``group``'s gain, among the groups of its network and column.
 
-    It has the same starting weights and settings, but for what only a teacher's pupil has and for settings that
-    only one of the two knows. Learning rates are prescribed for each method: they may differ as long as neither
+    It has the same starting weights and settings, except those that only methods with a teacher have and those
+    that only one of the two has. Learning rates are prescribed for each method: they may differ as long as neither
     method was trained at several on this column.
     """
     tuned = [other for other in there if other.method == BASELINE]
@@ -217,6 +217,6 @@ def baseline(group: Group, there: Sequence[Group]) -> Baseline:
 
 
 def differences(a: Group, b: Group) -> list[str]:
-    """Settings that two methods share and that differ, but for those that belong to one method."""
+    """Settings that both groups have and that differ, except those that belong to one method."""
     shared = (a.settings.keys() & b.settings.keys()) - {"lr", *TAUGHT}
     return sorted(key for key in shared if a.settings[key] != b.settings[key])

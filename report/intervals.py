@@ -1,4 +1,4 @@
-"""One rule for every interval of the report: pictures and seeds both count.
+"""Every interval of the report: it covers the variation of both pictures and seeds.
 
 The answers of S trainings on n pictures are a two-way table without replication, seeds x pictures, both random
 (Searle, Casella & McCulloch, Variance Components, 1992, ch. 4). The variance of its mean has a part of the
@@ -7,7 +7,7 @@ is counted once, and degrees of freedom are Satterthwaite's (Biometrics Bulletin
 Communications in Statistics 38 (2009), derive the same for readers and cases and show that the bootstrap over
 few readers is too narrow: with three seeds that differ much, the 95 % percentile bootstrap covers 77 %, this 92
 to 96 % (tests/report/test_coverage.py). Differences are taken picture by picture and seed by seed before, so
-they are paired. With one seed the interval is about pictures only: nothing is known of another training.
+they are paired. With one seed the interval covers only the variation of pictures, not of trainings.
 
 Smooth functions of several means (a BD-rate) use their first-order expansion: the delta method.
 """
@@ -25,7 +25,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with the variance of it, and the degrees of freedom of that variance."""
+    """A mean, its variance, and the degrees of freedom of that variance."""
 
     mean: float
     variance: float
@@ -50,7 +50,7 @@ class Estimate:
 
 
 def quantile(df: float) -> float:
-    """Of Student's t at 97.5 %; of the normal distribution for infinite ``df``."""
+    """The 97.5 % quantile of Student's t, or of the normal distribution if ``df`` is infinite."""
     from scipy.stats import norm, t
 
     q = (1 + LEVEL) / 2
@@ -106,7 +106,7 @@ def proportion(answers: np.ndarray) -> tuple[float, float, float]:
 
 
 def without_samples(scores: Sequence[float], n: int) -> tuple[float, float, float]:
-    """As ``proportion`` from the accuracies of seeds alone: pictures as if all seeds failed on the same ones."""
+    """As ``proportion``, from the seeds' accuracies alone, as if all seeds failed on the same pictures."""
     p, seeds = float(np.mean(scores)), len(scores)
     pictures = p * (1 - p) / n
     between = float(np.var(scores, ddof=1) / seeds) if seeds > 1 else 0.0

@@ -1,4 +1,4 @@
-"""Names beside curves instead of in a legend, placed where they hide nothing and mislead nobody."""
+"""Labels beside curves instead of a legend, placed where they cover nothing and are unambiguous."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from matplotlib.transforms import Bbox
 
 from report.look import PAPER
 
-#: Where a label may stand from its point, in points, with its alignment.
+#: Offsets of a label from its point, in points, with its alignment.
 OFFSETS = [
     (far * x, far * y, ha, va)
     for far in (1, 2, 3.5, 6)
@@ -34,13 +34,13 @@ OFFSETS = [
     )
 ]
 MARKER = 4.5  #: points from the middle of a marker to its edge, with some air
-NEAR = 14  #: points: a label that stands farther from its curve gets a thin line to it
+NEAR = 14  #: points: a label farther than this from its curve gets a thin line to it
 
 
 def label_curves(figure: Figure, panels: Sequence[tuple[Axes, list[tuple[Line2D, str]]]]) -> None:
     """Write each curve's name beside it, in its colour, where it covers no point, line or other label.
 
-    Lays the figure out for good, so call it when everything else is drawn.
+    Fixes the layout of the figure, so call it after everything else is drawn.
     """
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw_without_rendering()
@@ -68,7 +68,7 @@ def label_curves(figure: Figure, panels: Sequence[tuple[Axes, list[tuple[Line2D,
 
 
 class Spot(NamedTuple):
-    """A place where a label may stand: pixels, and what it costs for being far from the end of its curve."""
+    """A candidate position of a label in pixels, with its cost for being far from the end of its curve."""
 
     point: int
     offset: tuple
@@ -86,7 +86,7 @@ class Scene(NamedTuple):
     radius: float  #: of a marker
 
     def cost(self, box: Bbox, own: int) -> float:
-        """How much a label in ``box`` hides, leaves the frame, or stands nearer to another curve than its own."""
+        """Penalty of a label in ``box`` that covers something, leaves the frame or is nearer to another curve."""
         outside = not (
             self.frame.x0 <= box.x0
             and box.x1 <= self.frame.x1 + 4

@@ -1,7 +1,7 @@
-"""How figures look: colours and markers of codecs, plain numbers on log axes, labels beside the curves.
+"""The style of figures: colours and markers of codecs, plain numbers on log axes, labels beside the curves.
 
-Every codec has one colour and one marker in all figures, so colour never stands alone. ``hover`` records what
-the page shows under the pointer; it draws nothing.
+Every codec has one colour and one marker in all figures, so nothing depends on colour alone. ``hover`` records
+the page's hover texts; it draws nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PANELS = 30  #: of one figure
 PLAIN = ("-", ":", "-.", (0, (8, 2, 1, 2, 1, 2)), (0, (3, 1, 1, 1)))
 CHAINED = ("--", (0, (2, 2)), (0, (6, 2, 1, 2)), (0, (10, 3)), (0, (1, 3)))
 FILLS = ("full", "left", "bottom", "right", "top")
-#: What the page turns into its own colours; see ``themed`` in report/page.py.
+#: Colours that the page replaces by its own; see ``themed`` in report/page.py.
 THEME = {INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--paper"}
 
 #: svg.hashsalt and the missing dates make the files the same on every run.
@@ -107,7 +107,7 @@ def printed(width: float) -> Iterator[None]:
 
 
 def scaled(width: float) -> float:
-    """By how much a figure that is drawn ``width`` inches wide on the page shrinks or grows in print."""
+    """The print scale of a figure that is ``width`` inches wide on the page."""
     return (_width.get() or width) / width
 
 
@@ -181,7 +181,7 @@ def bars(ax: Axes, x: float, low: float, high: float, codec: str) -> None:
 
 
 def hover(ax: Axes, xs: Sequence[float], ys: Sequence[float], texts: Sequence[str]) -> None:
-    """Record what the page says about points. Nothing is drawn."""
+    """Record the hover texts of points. Nothing is drawn."""
     points = zip(map(float, xs), map(float, ys), texts, strict=True)
     ax.hover = [*getattr(ax, "hover", []), *points]  # type: ignore[attr-defined]
 
@@ -199,7 +199,7 @@ def hover_points(figure: Figure) -> list[tuple[float, float, str]]:
 
 
 def log_axis(axis: Axis, values: Sequence[float]) -> None:
-    """A log axis with numbers people read: 300, 1000, 3000 over a wide range, 1-2-5 steps over a narrow one."""
+    """A log axis with readable numbers: 300, 1000, 3000 over a wide range, 1-2-5 steps over a narrow one."""
     ax = axis.axes
     (ax.set_xscale if axis is ax.xaxis else ax.set_yscale)("log")
     low, high = min(values), max(values)

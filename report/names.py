@@ -1,9 +1,9 @@
-"""What a column's name says: which curve it belongs to, and where on it.
+"""Parse a column's name: the curve it belongs to, and its position on it.
 
 ``jpeg-10`` is quality 10 of the series JPEG, ``jpeg-10:444`` of the series JPEG :444, and ``noise-20+jpeg-10``
 of the series noise-20 + JPEG. Names are read as text (``distort.grammar``), and what tables and figures say of a
 codec comes from its class, so a codec of another package looks like our own. A column whose codec is not installed
-here still has its place, under the codec's plain name.
+here still appears, under the codec's plain name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from distort.codecs import Codec, Filter, Step
 
 @dataclass(frozen=True)
 class Place:
-    """Where a distortion belongs."""
+    """The curve of a distortion, and its position on it."""
 
     series: str  #: the curve, as it is titled
     codec: str  #: registered name of the step that varies along the curve; decides colour and marker

@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs nothing else; its figures are SVG that follows the page's colours."""
+"""The page: one self-contained HTML file; its figures are SVG in the page's colours."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from report import choose, look
 from report.contents import Contents
 from report.tables import Table
 
-ROWS = 300  #: of a table on the page; the files hold all
-POINTS = 5000  #: of one figure that answer the pointer
+ROWS = 300  #: rows of a table on the page; the files hold all
+POINTS = 5000  #: hover points of one figure
 SVG_LIMIT = 400_000  #: bytes of one inline SVG; a larger one is shown as its PNG
 #: Fields of a candidate for the chooser, by what ``accuracy`` calls them.
 CHOICE = {name: name for name in ("accuracy", "low", "high")}
@@ -32,7 +32,7 @@ BUDGET = 2_400_000  #: bytes of all figures on the page; further ones are links
 
 @dataclass(frozen=True)
 class Inline:
-    """An SVG for the page and the points of it that answer the pointer: (left, top, text), as fractions."""
+    """An SVG for the page and its hover points: (left, top, text), positions as fractions."""
 
     svg: str
     points: list[tuple[float, float, str]]
@@ -90,7 +90,7 @@ def inline(figure: Figure, name: str) -> Inline:
 
 
 def themed(svg: str) -> str:
-    """Replace the colours that mean something by the page's variables, the original being the fallback."""
+    """Replace themed colours by the page's CSS variables, with the original as the fallback."""
     variables = dict(look.THEME)
     variables |= {light: f"--c-{codec}" for codec, (light, _) in reversed(look.colours().items())}
     for colour, variable in variables.items():
@@ -160,7 +160,7 @@ def render(
 
 
 def deployable(contents: Contents) -> Markup | None:
-    """What the chooser chooses from, as JSON: every tested column with a rate, cheapest first."""
+    """The chooser's candidates as JSON: every tested column with a rate, cheapest first."""
     rows = [
         {
             "dataset": row["dataset"],
@@ -175,7 +175,7 @@ def deployable(contents: Contents) -> Markup | None:
 
 
 def script_json(value: object) -> Markup:
-    """JSON for a script element: "</script" would end it, "<!--" would keep it from ending."""
+    """JSON for a script element, with "<" escaped: "</script" would end it, "<!--" would keep it open."""
     return Markup(json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"))
 
 
@@ -198,7 +198,7 @@ def facts(contents: Contents) -> list[str]:
 
 
 def settings(contents: Contents) -> list[tuple[str, str]]:
-    """Everything somebody needs to make the same columns again: crops, encoder settings, library versions."""
+    """Everything needed to reproduce the columns: crops, encoder settings, library versions."""
     found = []
     for label, dataset in contents.datasets.items():
         found.append((label, _plain(dataset.plan.settings)))

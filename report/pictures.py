@@ -1,7 +1,7 @@
-"""Which pictures: the worst of each column, and those that two methods answer differently.
+"""The picture browser: the worst pictures of each column, and those that two methods answer differently.
 
-The pictures lie as lossless files beside the page, with one script per column that names them; the page loads both
-when they are asked for, so it opens at once and without a server.
+The pictures are lossless files beside the page, with one script per column that lists them. The page loads both
+on demand, so it opens at once and needs no server.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Lists = Sequence[tuple[str, list[str]]]  #: titles with keys
 
 @dataclass(frozen=True)
 class Browser:
-    """What the page offers: ``columns`` are (script, dataset, column)."""
+    """The browser's choices on the page: ``columns`` are (script, dataset, column)."""
 
     columns: list[tuple[str, str, str]]
     files: dict[str, bytes]
@@ -61,7 +61,7 @@ def browser(contents: Contents, count: int) -> Browser:
 
 
 def lists_of(contents: Contents, label: str, column: str, count: int) -> Iterator[tuple[str, list[str]]]:
-    """Titles with keys: the lowest PSNR, then, model against baseline, what one of them gets right more often."""
+    """Titles with keys: the lowest PSNR, then the pictures that a model or its baseline gets right more often."""
     dataset = contents.datasets[label]
     table = dataset.table(column, ["key", "psnr"])
     psnr = table["psnr"].fill_null(math.inf).to_numpy()
@@ -117,7 +117,7 @@ class Stored:
 
 
 def _script(contents: Contents, label: str, column: str, lists: Lists, stored: Stored) -> str:
-    """A call of the page's function with everything that it shows of one column."""
+    """JavaScript that passes the page everything to show for one column."""
     keys = list(dict.fromkeys(key for _, found in lists for key in found))
     table = stored.dataset.table(column, ["key", "label", "bytes", "psnr", "ssim"])
     rows = {row["key"]: row for row in table.to_pylist() if row["key"] in set(keys)}

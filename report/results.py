@@ -1,4 +1,4 @@
-"""What results files say, checked against the datasets, as the tidy table ``runs``."""
+"""Read results files into the tidy table ``runs``, checked against the datasets."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _foreign(file: Path, contents: Results, datasets: Mapping[str, Dataset]) -> 
 
 
 def limited(files: Sequence[Path]) -> list[str]:
-    """A note when accuracies are among some of the classes that the networks know; ``runs`` saw that all agree."""
+    """A note if accuracies are over a subset of the networks' classes; ``runs`` checked that all agree."""
     if any(load(file).evaluation.get("classes", ALL_CLASSES) != ALL_CLASSES for file in files):
         return [
             "Accuracies are among the classes that occur in the dataset, not among all that the networks know "

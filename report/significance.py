@@ -1,4 +1,4 @@
-"""Method against method on the same pictures: the gain with its interval, and tests."""
+"""Paired comparisons of methods on the same pictures: gains with their intervals, and tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from report.answers import Answers
 from report.groups import Group
 
 #: The gain of each model over its fine-tuned baseline, in percentage points with its 95 % interval, or
-#: ``reason`` why there is none. ``remark`` is what a reader has to know of the two.
+#: ``reason`` why there is none. ``remark``: notes on the comparison.
 GAINS = pa.schema(
     [
         *(
@@ -44,7 +44,7 @@ TESTS = pa.schema(
 
 
 def gains(groups: Sequence[Group], answers: Answers) -> pa.Table:
-    """The gain of every model that was trained for a column, where it was trained, and at all others (Fig. 5)."""
+    """The gain of every model trained for a column, at that column and at all others (Fig. 5)."""
     rows = []
     found = grouping.baselines(groups)
     for group in groups:
@@ -73,7 +73,7 @@ def gains(groups: Sequence[Group], answers: Answers) -> pa.Table:
 
 
 def gain(ours: Sequence[dict], theirs: Sequence[dict], answers: Answers) -> dict:
-    """Mean accuracy of ``ours`` less that of ``theirs`` in points; without per-sample results no interval."""
+    """Mean accuracy of ``ours`` minus ``theirs``, in points; without per-sample results no interval."""
     found = difference(ours, theirs, answers)
     plain = 100 * (np.mean([run["top1"] for run in ours]) - np.mean([run["top1"] for run in theirs]))
     if found is None or not found.n:
@@ -83,7 +83,7 @@ def gain(ours: Sequence[dict], theirs: Sequence[dict], answers: Answers) -> dict
 
 
 def difference(a: Sequence[dict], b: Sequence[dict], answers: Answers) -> intervals.Estimate | None:
-    """Mean accuracy of ``a`` less that of ``b`` by picture, and by seed where both have the same seeds."""
+    """Mean accuracy of ``a`` minus ``b``, paired by picture, and by seed if both have the same seeds."""
     ours, theirs = answers.matrix(a), answers.matrix(b)
     if ours is None or theirs is None:
         return None
@@ -92,7 +92,7 @@ def difference(a: Sequence[dict], b: Sequence[dict], answers: Answers) -> interv
 
 
 def tests(groups: Sequence[Group], answers: Answers) -> pa.Table:
-    """Method against method at every column where both count, for models that began with the same weights.
+    """Test each pair of methods at every column where both count, for models with the same starting weights.
 
     One seed each: McNemar's exact test. Several: Student's t of the mean difference over seeds and pictures,
     with the variance of ``intervals``. Models without per-sample results are left out.
@@ -122,7 +122,7 @@ def tests(groups: Sequence[Group], answers: Answers) -> pa.Table:
 
 
 def _comparable(a: Group, b: Group) -> bool:
-    """Two methods that began alike and, if both were trained for one column, with the same settings."""
+    """Whether two methods have the same starting weights and, if both were trained for one column, settings."""
     if a.method == b.method or not grouping.share_start(a, b):
         return False
     return a.everywhere or b.everywhere or not grouping.differences(a, b)
@@ -131,7 +131,7 @@ def _comparable(a: Group, b: Group) -> bool:
 def compared(ours: Sequence[dict], theirs: Sequence[dict], answers: Answers) -> dict:
     """The test on the pictures that all of these models saw."""
     a, b = answers.matrix(ours), answers.matrix(theirs)
-    assert a is not None  # their callers have looked
+    assert a is not None  # the callers have checked
     assert b is not None
     same = len(a) == len(b) and [run["seed"] for run in ours] == [run["seed"] for run in theirs]
     pairs = list(zip(a, b, strict=True)) if same else [(x, y) for x in a for y in b]

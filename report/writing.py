@@ -31,11 +31,11 @@ NEEDS = {
     "own_gains": "no expert or other model trained for a column was given; --results adds them",
     "matrix": "no model trained on a column of the dataset was given; --results adds them",
 }
-FILES = "report.json"  #: what a report consists of, so that the next one removes what it no longer has
+FILES = "report.json"  #: lists the files of a report, so that the next one can remove stale ones
 
 
 def require_free(out: Path) -> None:
-    """Raises ValueError unless ``out`` is new, empty of what a report writes, or holds an earlier report."""
+    """Raises ValueError if ``out`` lies in a dataset, or holds a page that no earlier report wrote."""
     for folder in (out, *out.absolute().parents):
         if (folder / "dataset.json").exists():
             raise ValueError(f"{out} is a dataset, or lies in one ({folder}): choose another --out")
@@ -122,7 +122,7 @@ def parts(spec: Spec, contents: Contents) -> Iterator[tuple[str, pa.Table, str]]
 
 
 def left_out(part: pa.Table) -> str:
-    """What a figure with a rate axis cannot show, and why."""
+    """A sentence naming the distortions without a rate, which a figure with a rate axis cannot show."""
     unrated = [
         row["distortion"]
         for row in part.to_pylist()
@@ -134,7 +134,7 @@ def left_out(part: pa.Table) -> str:
 
 
 def render(figure: Figure) -> dict[str, bytes]:
-    """A figure as the bytes of an SVG and of a PNG, without dates, by the end of their names."""
+    """A figure as SVG and PNG without dates: file name ending -> bytes."""
     svg, png = io.BytesIO(), io.BytesIO()
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # once is enough
@@ -145,7 +145,7 @@ def render(figure: Figure) -> dict[str, bytes]:
 
 
 def typeset(spec: Spec, part: pa.Table) -> dict[str, bytes]:
-    """A figure as PDFs at the width of a column and of a page, by the end of their names; text stays text."""
+    """A figure as PDFs one column and one page wide: file name ending -> bytes. Text stays text."""
     files = {}
     for name, width in look.WIDTHS.items():
         with look.printed(width):
@@ -170,7 +170,7 @@ def slug(text: str) -> str:
 
 
 def free(name: str, taken: set[str]) -> str:
-    """``name``, or it with a number where another part has it: slugs of different names may be the same."""
+    """``name``, with a number appended if it is taken: different names may have the same slug."""
     number, found = 1, name
     while found in taken:
         number += 1
@@ -180,9 +180,9 @@ def free(name: str, taken: set[str]) -> str:
 
 
 def replace(out: Path, files: dict[str, bytes]) -> None:
-    """Publish the files, and remove those of an earlier report that this one does not have.
+    """Publish the files, and remove those of an earlier report that this one does not write.
 
-    All are written beside their places first and renamed then, so a full disk leaves the earlier report whole.
+    All are first written to temporary files, then renamed, so a full disk leaves the earlier report whole.
     """
     files = {**files, FILES: (json.dumps({"files": sorted(files)}, indent=1) + "\n").encode()}
     listing = out / FILES

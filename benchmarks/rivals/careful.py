@@ -1,8 +1,8 @@
-"""What a good engineer writes in an afternoon to do what ``distort run`` does, with the usual libraries.
+"""A straightforward script for the work of ``distort run``, with the usual libraries.
 
 Pillow opens, resizes, encodes and decodes; scikit-image computes PSNR and SSIM; the clean crop is a PNG;
-webdataset writes the tars; a process pool makes one shard per task. JPEG and JPEG 2000 only. It does without what
-an afternoon has no room for: resuming, damaged pictures, hashes, exact repeatability.
+webdataset writes the tars; a process pool makes one shard per task. JPEG and JPEG 2000 only. It does not
+handle resuming, damaged pictures, hashes or exact repeatability.
 
 Example: python benchmarks/rivals/careful.py imagenette224/val /tmp/out --distortions jpeg-75,jpeg-10 --workers 2
 """

@@ -1,4 +1,4 @@
-"""What is run at each scale: the one file that decides. README.md says why."""
+"""The design: what is run at each scale. README.md gives the reasons."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def runs(scale: Scale) -> list[Run]:
 
 
 def arguments(description: str) -> tuple[Path, str, Scale]:
-    """WORK and the scale, as every stage takes them."""
+    """Parse the arguments that every stage takes: WORK and the scale."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("work", type=Path, help="folder for datasets and runs")
     parser.add_argument("--scale", choices=SCALES, default="tiny")
@@ -95,7 +95,7 @@ def arguments(description: str) -> tuple[Path, str, Scale]:
 
 
 def call(*command: object) -> None:
-    """Run ``python -m COMMAND``; its output goes to ours, and its failure ends the stage."""
+    """Run ``python -m COMMAND``; its output is passed through, and its failure ends the stage."""
     print("$", *command, flush=True)
     subprocess.run([sys.executable, "-m", *map(str, command)], check=True)
 

@@ -1,4 +1,4 @@
-"""Accuracy against what the distortion costs: one figure per architecture, one panel per method."""
+"""Accuracy against rate or quality: one figure per architecture, one panel per method."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def ssim_accuracy(table: pa.Table) -> Figure:
 def _against(
     table: pa.Table, x: str, label: str, log: bool = False, bytes_above: bool = False, best: str = "right"
 ) -> Figure:
-    """``best`` is the end of the axis where curves come near the lossless line: its label stands at the other."""
+    """``best``: the end of the axis where curves approach the lossless line. Its label is at the other end."""
     everything = table.to_pylist()
     rows = [row for row in everything if row[x] and row["distortion"] != "clean"]
     if not rows:
@@ -55,7 +55,7 @@ def _against(
     ends = [scale(row[x]) for row in rows]
 
     def place(value: float) -> float:
-        """Where a value is on the axis, from 0 (left) to 1."""
+        """The position of a value on the axis, from 0 (left) to 1."""
         return (scale(value) - min(ends)) / ((max(ends) - min(ends)) or 1)
 
     panels = []

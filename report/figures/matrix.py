@@ -13,7 +13,7 @@ from report import look, names
 from report.figures.spec import NothingToShow
 
 NUMBERS = 36  #: more rows or columns than this and a cell has no room for its number
-LIMITS = (1, 2, 5, 10, 20, 50)  #: of the colours of differences, in points
+LIMITS = (1, 2, 5, 10, 20, 50)  #: limit of the colour scale of differences, in points
 DARK, LIGHT = "#010101", "#fefefe"  #: on cells, which keep their colours in every theme
 
 
@@ -24,7 +24,7 @@ def train_test(table: pa.Table) -> Figure:
 
 
 def difference(table: pa.Table) -> Figure:
-    """Top-1 of a method less that of its fine-tuned baseline in percentage points, from ``gains``."""
+    """Top-1 of a method minus that of its fine-tuned baseline in percentage points, from ``gains``."""
     rows = [row for row in table.to_pylist() if row["gain"] is not None]
     if not rows:
         reasons = dict.fromkeys(row["reason"] for row in table.to_pylist())

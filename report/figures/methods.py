@@ -1,4 +1,4 @@
-"""Methods against each other: on one axis per codec, and as gains with their intervals."""
+"""Comparisons of methods: on one axis per codec, and as gains with their intervals."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _curve(ax: Axes, rows: list[dict], x: str, label: str) -> Any:
 
 
 def forest(table: pa.Table) -> Figure:
-    """The gain of every model where it was trained, with its 95 % interval, from ``gains``."""
+    """The gain of every model at the column it was trained on, with its 95 % interval, from ``gains``."""
     rows = [row for row in table.to_pylist() if row["gain"] is not None and row["trained_on"] == row["distortion"]]
     if not rows:
         raise NothingToShow("an expert and its fine-tuned twin, tested on their column, are needed")
@@ -119,7 +119,7 @@ def _row_label(row: dict, rows: list[dict]) -> str:
 
 
 def pareto(table: pa.Table) -> Figure:
-    """Top-1 against bytes of everything that was tested, and the front of what nothing cheaper equals."""
+    """Top-1 against bytes of everything that was tested, with the Pareto front."""
     from report import choose
 
     rows = choose.candidates(table)

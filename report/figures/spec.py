@@ -1,4 +1,4 @@
-"""What a figure is, and the few words all of them share."""
+"""The specification of a figure, and text that all figures share."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Spec:
 
 
 def label(series: str, rows: list[dict]) -> str:
-    """A curve's label; a lone point says its value as well."""
+    """A curve's label; for a single point, with its value."""
     return series if len(rows) > 1 or rows[0]["value"] is None else rows[0]["distortion"]
 
 
 def sentence(row: dict, field: str, unit: str) -> str:
-    """What the page says about a point: distortion, the value, and what it costs."""
+    """The hover text of a point: distortion, value, and rate or quality."""
     parts = [row["distortion"], f"{unit.split(' (')[0]} {shown(row[field], unit)}"]
     if field == "accuracy":
         if row["low"] is not None:

@@ -1,4 +1,4 @@
-"""Published numbers: JSON files beside this one, or of the same form anywhere, as the report's tidy tables."""
+"""Published numbers as tidy tables, from the JSON files in this folder or others of the same form."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _method(method: str) -> dict[str, str]:
 
 
 def gains(accuracy: pa.Table) -> pa.Table:
-    """Expert less fine-tuned in points, as rows of ``gains``, without intervals."""
+    """Expert minus fine-tuned in points, as rows of ``gains``, without intervals."""
     rows = accuracy.to_pylist()
     tuned = {(row["arch"], row["distortion"]): row["accuracy"] for row in rows if row["base"] == "finetune"}
     found = []

@@ -9,5 +9,5 @@ from report.tables.table import Table
 
 __all__ = ["TABLES", "Table"]
 
-#: Each returns a Table, or None when there is nothing to put into it.
+#: Each returns a Table, or None if it would be empty.
 TABLES = [table1, deploy, gains, recovery, mcnemar, bd_rates, published, calibration, classes, confusions]

@@ -1,4 +1,4 @@
-"""Tables of how networks are wrong: calibration, the hardest classes, the commonest confusions."""
+"""Tables of errors: calibration, the hardest classes, the most frequent confusions."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def classes(contents: Contents) -> Table | None:
 
 
 def confusions(contents: Contents) -> Table | None:
-    """What each model takes for what most often, at each column."""
+    """The most frequent confusions of each model and column: true class and answer."""
     records = []
     for part in by(contents.confusion.to_pylist(), *CELL).values():
         wrong = [row for row in part if row["class"] != row["answer"]]

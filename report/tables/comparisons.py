@@ -1,4 +1,4 @@
-"""Tables of comparisons: McNemar's tests, BD-rates, published against measured."""
+"""Tables of comparisons: McNemar's tests, BD-rates, published values beside measured ones."""
 
 from __future__ import annotations
 

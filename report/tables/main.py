@@ -1,4 +1,4 @@
-"""Table I of Marie et al. 2022: what each distortion costs, and what each method makes of it."""
+"""Table I of Marie et al. 2022: rate and quality of each distortion, and the accuracy of each method at it."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def _note(contents: Contents, records: list[dict]) -> str:
 
 
 def _mean_gains(contents: Contents) -> dict[tuple[str, str], list[float]]:
-    """Of networks with one method that has gains: a mean over several would mix them."""
+    """Gains of each network with gains of exactly one method, to be averaged; several would be mixed."""
     found: dict[tuple[str, str], dict[str, list[float]]] = {}
     for (dataset, distortion, arch, method), row in gains_by_place(contents).items():
         if row["gain"] is not None and distortion != "clean":

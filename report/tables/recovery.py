@@ -1,4 +1,4 @@
-"""How much of what a distortion costs a method wins back (Ghosh et al. 2018, Table 1)."""
+"""The share of the accuracy lost to a distortion that a method recovers (Ghosh et al. 2018, Table 1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def recovered(clean: float, distorted: float, after: float) -> float | None:
 
 
 def recovery(contents: Contents) -> Table | None:
-    """Every method against the network as it comes; None where that was not tested on clean pictures."""
+    """Every method against the pre-trained network; None if that was not tested on clean pictures."""
     scores: dict[tuple, dict[str, dict]] = {}
     for row in contents.accuracy.to_pylist():
         if not row["published"]:

@@ -84,7 +84,7 @@ def _size(rows: list[dict]) -> str:
 
 
 def _heading(rows: list[dict]) -> list[str]:
-    """Codecs with what their number is over their columns, the numbers below."""
+    """Two rows: codec and the name of its parameter over its columns, then the parameter's values."""
     cells, rules, values, at = [""], [], [""], 2
     for series, members in groupby(rows, key=lambda row: names.place(row["distortion"]).series):
         part = list(members)
@@ -127,7 +127,7 @@ def _gain(row: dict, field: str) -> str:
 
 
 def _half(row: dict, ends: Sequence[str]) -> str:
-    """The longer half of an interval, small; ``ends`` name its middle, low and high."""
+    """± the longer half of an interval, in small print; ``ends``: the fields of its middle, low and high end."""
     middle, low, high = (row[name] for name in ends)
     if None in (middle, low, high):
         return MISSING

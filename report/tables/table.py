@@ -1,4 +1,4 @@
-"""A table, and its four ways onto a page: CSV for programs, Markdown, LaTeX (booktabs) and HTML for people."""
+"""A table and its four formats: CSV for programs; Markdown, LaTeX (booktabs) and HTML for people."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIZES = {"footnotesize": 4.5, "scriptsize": 4.0, "tiny": 3.3}
 
 @dataclass(frozen=True)
 class Text:
-    """What a cell says: the value, and a smaller second part such as its interval."""
+    """The content of a cell: the value, and a smaller second part such as its interval."""
 
     main: str = MISSING
     small: str = ""
@@ -31,7 +31,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Column:
-    """One column for people: ``cell`` turns a record into ``Text``; ``group`` spans neighbours of one name."""
+    """One column for people: ``cell`` turns a record into ``Text``; ``group`` is a heading over neighbours."""
 
     heading: str
     cell: Callable[[dict], Text]
@@ -42,14 +42,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Records and how people see them. The CSV holds ``records`` unrounded; the other formats show ``columns``."""
+    """Records and their presentation. The CSV holds ``records`` unrounded; the other formats show ``columns``."""
 
     name: str
     title: str
     note: str
     columns: Sequence[Column]
     records: Sequence[dict]
-    typeset: str | None = None  #: LaTeX of its own, where columns side by side would not fit a page
+    typeset: str | None = None  #: custom LaTeX, for a table too wide to print column by column
 
     def csv(self) -> str:
         """All fields of all records; a missing value is empty, an infinite one is ``inf``."""
@@ -70,7 +70,7 @@ class Table:
         return f"{body}\n\n{self.note}\n" if self.note else f"{body}\n"
 
     def latex(self) -> str:
-        """``table*`` floats of at most ``FLOAT`` rows; they need ``\\usepackage{booktabs}`` and nothing else.
+        """``table*`` floats of at most ``FLOAT`` rows; they need ``\\usepackage{booktabs}`` only.
 
         The font is the largest in which the table fits ``PAGE``; a column of long text wraps.
         """
@@ -103,7 +103,7 @@ class Table:
 
     @property
     def _rows(self) -> int:
-        """Rows of one float; where text wraps, they are higher."""
+        """Rows of one float: fewer than ``FLOAT`` if text wraps, because wrapped rows are higher."""
         return FLOAT // 2 if "p{" in self._layout[1] else FLOAT
 
     @functools.cached_property
