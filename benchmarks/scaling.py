@@ -204,7 +204,7 @@ def simulate_all(options: argparse.Namespace) -> None:
 
 
 def simulate(shards: int, work: float, workers: int, tasks: int, options: argparse.Namespace) -> Outcome:
-    """``tasks`` are handed out to whoever is free; task K has every ``tasks``-th shard of ``work`` seconds each.
+    """``tasks`` go to the next free worker; task K has every ``tasks``-th shard of ``work`` seconds each.
 
     A pre-empted worker loses the shard it is on, and after a restart goes on with its task.
     """

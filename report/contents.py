@@ -17,7 +17,7 @@ from shards.dataset import Dataset
 
 @dataclass(frozen=True)
 class Contents:
-    """The tables of the modules of this room, with the rows of published tables."""
+    """All tidy tables of the report, including the rows of published tables."""
 
     datasets: dict[str, Dataset]
     measured: pa.Table

@@ -140,7 +140,7 @@ def panels(count: int, shared: bool = True) -> tuple[Figure, list[Axes]]:
 
 
 def variants(rows: Sequence[dict]) -> dict[str, int]:
-    """Series -> 0 for a codec as it comes or its first chain, 1, 2, … for others of the same colour and marker."""
+    """Series -> 0 for a plain codec or its first chain, 1, 2, … for others of the same colour and marker."""
     alike: dict[tuple[str, bool], set[str]] = {}
     for row in rows:
         alike.setdefault((row["codec"], row["chained"]), set()).add(row["series"])

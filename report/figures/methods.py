@@ -91,7 +91,7 @@ def forest(table: pa.Table) -> Figure:
     """The gain of every model at the column it was trained on, with its 95 % interval, from ``gains``."""
     rows = [row for row in table.to_pylist() if row["gain"] is not None and row["trained_on"] == row["distortion"]]
     if not rows:
-        raise NothingToShow("an expert and its fine-tuned twin, tested on their column, are needed")
+        raise NothingToShow("an expert and its fine-tuned baseline, tested on their column, are needed")
     rows.sort(key=lambda row: names.order(row["distortion"]))
     labels = [_row_label(row, rows) for row in rows]
     width = 6.6 * look.scaled(6.6)

@@ -8,7 +8,7 @@ from report.tables.table import Column, Table, Text, number
 
 #: Under every table that has intervals.
 INTERVALS = (
-    "Brackets are 95 % intervals over pictures and, with several, seeds; one seed's is about pictures only."
+    "Brackets are 95 % intervals over pictures and, if there are several, seeds; with one seed, pictures only."
 )
 
 

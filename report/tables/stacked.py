@@ -10,8 +10,8 @@ from report import names
 from report.tables.table import MISSING, escape_latex, number
 
 ACROSS = 10  #: distortions side by side; more make a further table
-LETTERS = 6  #: of a heading that one column has room for
-ROOM = 61  #: letters that fit beside each other
+LETTERS = 6  #: letters of a heading that fit in one column
+ROOM = 61  #: letters that fit side by side
 NOTE = "PSNR is the mean of per-image dB on RGB."
 UNITS = (
     f"{NOTE} Top-1 in percent with the half width of its 95 % interval over pictures and seeds; gain in points; "
