@@ -1,4 +1,4 @@
-"""Options as fields of a dataclass: type, default and help stand once, for the command line and for Python.
+"""Options as dataclass fields: one definition of type, default and help for the command line and Python.
 
 >>> @dataclass(frozen=True)
 ... class Options:

@@ -48,7 +48,7 @@ class Pre(Filter):
 
 
 def _kind(file: str) -> str | None:
-    """The kind of network that a .safetensors file says it holds; None when it says nothing."""
+    """The kind of network named in a .safetensors file's metadata; None without metadata."""
     try:
         with Path(file).open("rb") as opened:
             header = json.loads(opened.read(min(int.from_bytes(opened.read(8), "little"), 1 << 24)))

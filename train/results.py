@@ -1,4 +1,4 @@
-"""From the answers of a network to the scores of ``results.json``; shards/results.py defines the file."""
+"""Compute the scores of ``results.json`` from predictions; shards/results.py defines the file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def wilson(right: int, n: int) -> list[float]:
 
 
 def column_result(loss: np.ndarray, top1: np.ndarray, top5: np.ndarray) -> dict:
-    """The score of one column from the cross-entropy and the two kinds of correctness of every sample."""
+    """The score of one column from every sample's cross-entropy, top-1 and top-5 correctness."""
     n, first, five = len(loss), int(top1.sum()), int(top5.sum())
     return {
         "n": n,

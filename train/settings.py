@@ -1,4 +1,4 @@
-"""What a training is asked to do, besides what its method and its recipe own: the options of every method."""
+"""The settings of a training that all methods share; methods and recipes have their own options."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Settings:
         """Settings from options by name: those of every training, of the recipe and of the method.
 
         Lists become comma-separated text and paths text. Raises UnknownName for an option that the method does not
-        have, ValueError for one that is missing or not what it should be.
+        have, ValueError for one that is missing or invalid.
         """
         own = METHODS.load(method).Options
         places = {item.name: part for part in (own, Recipe, cls) for item in fields(part) if item.metadata}
@@ -85,7 +85,7 @@ class Settings:
         return settings
 
     def plain(self) -> dict[str, Any]:
-        """All values, those of options and recipe beside the others."""
+        """All values in one dict, including those of options and recipe."""
         contents = asdict(self)
         return {**contents, **contents.pop("options"), **contents.pop("recipe")}
 

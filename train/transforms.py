@@ -1,4 +1,4 @@
-"""Distortions in a pipeline of one's own: a torchvision transform that needs no dataset of shards.
+"""Distortions as a torchvision transform for your own pipeline, without a dataset of shards.
 
 ::
 
@@ -7,8 +7,8 @@
 
     v2.Compose([v2.RandomResizedCrop(224), Distort("jpeg-10"), v2.ToImage(), v2.ToDtype(torch.float32, True)])
 
-For accuracies to be compared, distort a dataset once: everybody then reads the same bitstreams, and they are not
-encoded anew in every epoch.
+To compare accuracies, distort a dataset once instead: then everybody reads the same bitstreams, and nothing is
+encoded again in every epoch.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from distort.distortion import DistortionError, parse
 class Distort(v2.Transform):
     """Encode and decode pictures with a codec, or apply a filter; boxes, masks and labels pass through.
 
-    ``names``: distortions as ``distort list`` has them, "clean" for none. Several are drawn from, each alike, once
-    per call: ``Distort(*(f"jpeg-{quality}" for quality in range(5, 31)))`` is JPEG of a random quality.
+    ``names``: distortions as in ``distort list``, "clean" for none. With several, each call draws one, all equally
+    likely: ``Distort(*(f"jpeg-{quality}" for quality in range(5, 31)))`` is JPEG of a random quality.
     Draws come from torch's random numbers, so a seed repeats them.
 
-    Takes RGB PIL images and uint8 tensors (…, 3, height, width), and gives back what it was given.
+    Takes RGB PIL images and uint8 tensors (…, 3, height, width), and returns the same type.
     Raises ValueError for a name that does not exist, with the nearest one, and for other pictures.
     """
 

@@ -1,4 +1,4 @@
-"""Batches of decoded pictures: bitstreams read in runs, decoded a whole batch at a time into memory used again."""
+"""Batches of decoded pictures: bitstreams are read in runs and decoded batch by batch into reused memory."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from train.methods.reads import Mixture
 
 CHUNK = 64  #: rows of one sequential read
-UNDER_WAY = 8  #: reads of a remote dataset at the same time, in each worker: they hide each other's latency
-#: A batch begins at an address of 32 n + 16. Whatever divides by 32 libjpeg-turbo writes past the caches, and then
+UNDER_WAY = 8  #: concurrent reads of a remote dataset in each worker, to hide latency
+#: A batch begins at an address of 32 n + 16. At multiples of 32 libjpeg-turbo's writes bypass the caches, and then
 #: decoding a 224x224 picture of JPEG-10 takes 1.3 times as long (benchmarks/loader.py measures it).
 ALIGNMENT, OFFSET = 32, 16
 
@@ -42,7 +42,7 @@ Room = Mapping[str, np.ndarray]  #: picture -> uint8 (batch, height, width, 3), 
 class Batch(NamedTuple):
     """Some samples, side by side.
 
-    Those that a feed yields share their pictures' memory with later ones: use a batch before taking the next.
+    A feed reuses the pictures' memory for later batches: use a batch before taking the next.
     """
 
     images: dict[str, Tensor]  #: column or mixture -> uint8 (batch, height, width, 3), RGB
@@ -51,7 +51,7 @@ class Batch(NamedTuple):
     places: Tensor  #: int64 (batch, 2): shard and row
     teacher: Tensor | None = None  #: float16 (batch, classes): cached log-probabilities on the clean crops
     drawn: Mapping[str, Tensor] = {}  #: mixture -> int64 (batch,): index of the column that each picture is of
-    headers: Mapping[str, list[Header]] = {}  #: column or mixture -> what each bitstream says of itself, if wanted
+    headers: Mapping[str, list[Header]] = {}  #: column or mixture -> headers of the bitstreams, on request
 
     def apply(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """``function`` of every tensor."""
@@ -70,13 +70,13 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """What to read of which dataset; opened anew by every worker."""
+    """A dataset and what to read of it; every worker opens it for itself."""
 
     url: str
     columns: tuple[str | Mixture, ...]  #: the pictures of a sample
     teacher: str | None = None  #: fingerprint of a cached teacher
     cache: str | None = None  #: local folder for copies of remote shards
-    headers: bool = False  #: whether batches hold what the bitstreams' headers say
+    headers: bool = False  #: whether batches hold the bitstreams' headers
 
 
 class EncodedSample(NamedTuple):
@@ -86,7 +86,7 @@ class EncodedSample(NamedTuple):
     key: str
     label: int
     bitstreams: list[bytes]  #: one for each picture
-    drawn: list[int]  #: and which of its columns that is of
+    drawn: list[int]  #: and the index of its column
     teacher: np.ndarray | None
 
 
@@ -112,7 +112,7 @@ class Picture:
         return [found[row] for row in rows]
 
     def decode(self, samples: Sequence[EncodedSample], which: int, out: np.ndarray) -> list[np.ndarray]:
-        """The pictures of samples, of which this is number ``which``, in ``out`` as far as they have its shape."""
+        """Decode this picture (number ``which``) of every sample, into ``out`` where the shape fits."""
         bitstreams = [sample.bitstreams[which] for sample in samples]
         if not self.mixture:
             first = self.decoders[0]
@@ -122,7 +122,7 @@ class Picture:
         return [self.decoders[drawn[i]](data, out[i]) for i, data in enumerate(bitstreams)]
 
     def header(self, sample: EncodedSample, which: int) -> Header:
-        """What the bitstream says of itself; nothing when its codec cannot be told from others."""
+        """Codec and quality from the bitstream's header; empty if the codec is not recognised."""
         if self.mixture and self.mixture.online:
             return header_of(self.mixture.columns[sample.drawn[which]])
         try:
@@ -133,7 +133,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Distorting:
-    """Decodes a clean crop and distorts it by the distorter's own codecs; seed, epoch and picture draw noise."""
+    """Decodes a clean crop and distorts it like the distorter. Noise depends on seed, epoch and picture."""
 
     decode: ColumnDecoder
     distortion: Distortion
@@ -156,7 +156,7 @@ Decode = ColumnDecoder | Distorting
 class Reader:
     """A source, opened: its samples by place, and batches of them.
 
-    ``seed`` and ``epoch`` decide what a mixture draws. ``scattered``: places will come in no order, so the rows of
+    ``seed`` and ``epoch`` seed the draws of mixtures. ``scattered``: places come in random order, so the rows of
     all shards stay in memory.
     """
 
@@ -213,9 +213,9 @@ class Reader:
         ]
 
     def memory(self, place: int, batch: int, shared: bool = False) -> Room:
-        """Room for the pictures of a batch, all as large as those of the sample at ``place``.
+        """Allocate memory for the pictures of a batch, with the sizes of the sample at ``place``.
 
-        ``shared``: with processes that are forked later. No file system can be too full for it.
+        ``shared``: with processes forked later, as anonymous memory, so /dev/shm cannot fill up.
         """
         shard, row = map(int, split_place(np.asarray(place)))
         room = {}
@@ -234,7 +234,7 @@ class Reader:
         return self.around(images, samples)
 
     def around(self, images: dict[str, Tensor], samples: Sequence[EncodedSample]) -> Batch:
-        """A batch of pictures that are there and all that is known of their samples."""
+        """A batch of decoded pictures, with the labels and other data of their samples."""
         places = np.array([sample.place for sample in samples], np.int64)
         return Batch(
             images,
@@ -285,9 +285,9 @@ class Reader:
 
 
 def _memory(size: int, shared: bool) -> np.ndarray:
-    """uint8 (size,), uninitialised or zero, beginning where decoding into it is fastest."""
+    """uint8 (size,), uninitialised or zero, aligned for the fastest decoding."""
     whole = size + ALIGNMENT + OFFSET
-    # numpy asks for huge pages, which memory that is shared has on few systems.
+    # numpy asks for huge pages, which few systems have for shared memory.
     memory = np.frombuffer(mmap.mmap(-1, whole), np.uint8) if shared else np.empty(whole, np.uint8)
     start = (OFFSET - memory.ctypes.data) % ALIGNMENT
     return memory[start : start + size]
@@ -297,8 +297,8 @@ def _memory(size: int, shared: bool) -> np.ndarray:
 class Stream:
     """The batches that one rank reads: places, in order. ``workers`` take them in turn.
 
-    A worker reads the samples that it will need from a run of ``CHUNK`` rows when the first of them is needed, and
-    holds them until they are, at most ``ahead`` samples long (None: however long).
+    When a worker needs the first sample of a run of ``CHUNK`` rows, it reads all samples of the run that it will
+    need within the next ``ahead`` samples (None: no limit), and holds them until then.
     """
 
     source: Source
@@ -328,7 +328,7 @@ class Stream:
 
 
 def _fetched(reader: Reader, wanted: Iterable[Read]) -> Generator[list[EncodedSample]]:
-    """The samples of reads, in order. Behind a url, several reads are under way at the same time."""
+    """The samples of reads, in order. Behind a url, several reads run concurrently."""
     if reader.local:
         yield from (reader.samples(*read) for read in wanted)
         return

@@ -1,4 +1,4 @@
-"""What is known of a dataset before anything of it is decoded: counts, sizes, labels."""
+"""The facts about a dataset that need no decoding: counts, sizes, labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from shards.plan import column_folder, shard_name
 
 @dataclass(frozen=True)
 class Survey:
-    """What is known of a dataset before anything is decoded."""
+    """The facts about a dataset that need no decoding."""
 
     url: str
     plan: str  #: hash of the plan
@@ -32,15 +32,15 @@ class Survey:
 
     @property
     def scattered(self) -> bool:
-        """Whether samples that resemble each other lie side by side: training then draws them one by one."""
+        """Whether neighbouring samples are similar; training then draws samples one by one."""
         return self.crops > 1 or not self.shuffled
 
 
 def survey(dataset: Dataset, columns: Sequence[str]) -> Survey:
     """Look at the Parquet files of ``columns`` and at the sizes of their tars.
 
-    Raises DatasetError when a column or shard is missing, a tar is not as long as its commit mark says, columns
-    have different counts, a shard is there twice under two numbers, the dataset has no classes, or a label is not
+    Raises DatasetError when a column or shard is missing, a tar's size differs from its commit mark, columns
+    have different counts, a shard occurs under two numbers, the dataset has no classes, or a label is not
     one of them.
     """
     url, plan = dataset.storage.url, dataset.plan
@@ -67,7 +67,7 @@ def survey(dataset: Dataset, columns: Sequence[str]) -> Survey:
 
 
 def _require_different(dataset: Dataset, name: str, keys: Sequence[str | None]) -> None:
-    """Raises DatasetError when two shards begin with the same key: its samples would be trained on twice."""
+    """Raises DatasetError when two shards begin with the same key: they would be copies of each other."""
     seen: dict[str, int] = {}
     for shard, key in enumerate(keys):
         if key is not None and seen.setdefault(key, shard) != shard:

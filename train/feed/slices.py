@@ -27,7 +27,7 @@ class Run(NamedTuple):
         return self.hi - self.lo
 
 
-GOLDEN = 0.6180339887498949  #: its multiples, modulo 1, never repeat and spread evenly
+GOLDEN = 0.6180339887498949  #: its multiples modulo 1 never repeat and are evenly spread
 Slice = list[Run]  #: what one worker reads in one epoch, in this order
 
 
@@ -48,7 +48,7 @@ def between(counts: Sequence[int], start: int, stop: int) -> Slice:
 
 
 def split(runs: Sequence[Run], sizes: Sequence[int]) -> list[Slice]:
-    """Cut ``runs`` into consecutive slices of so many samples each; what is left over at the end is dropped."""
+    """Cut ``runs`` into consecutive slices of the given sizes; the rest is dropped."""
     queue = list(reversed(runs))
     slices = []
     for wanted in sizes:
@@ -109,9 +109,9 @@ def steps_per_epoch(samples: int, batch: int) -> int:
 
 
 class Layout(NamedTuple):
-    """How an epoch was laid out when it began, which decides its order.
+    """The numbers that decided the order of an epoch when it began.
 
-    A training that goes on with other ranks or workers keeps the order of the epoch it is in.
+    A run continued with other ranks or workers keeps the order of its current epoch.
     """
 
     ranks: int = 1
@@ -124,8 +124,8 @@ class Layout(NamedTuple):
 def training(pool: Sequence[Run], *, seed: int, epoch: int, batch: int, layout: Layout) -> np.ndarray:
     """The order of one epoch: places, int64 (steps, batch). No sample twice; less than one step is left out.
 
-    By default the runs of the pool are permuted, and the line is turned to another start in every epoch, so that
-    the tail that is left out is another one. It is cut into one part per rank and worker, which is read in
+    By default the runs of the pool are permuted and joined, and every epoch starts at another position, so that
+    it leaves out other samples. The result is cut into one part per rank and worker, which is read in
     sequence through a shuffle buffer. That suits a dataset that the distorter shuffled. ``layout.scattered``
     permutes all samples instead: for class-sorted datasets, and for several crops of one picture.
     """
@@ -148,7 +148,7 @@ def training(pool: Sequence[Run], *, seed: int, epoch: int, batch: int, layout: 
 
 
 def _parts(pool: Sequence[Run], seed: int, epoch: int, layout: Layout, micro: int) -> list[Slice]:
-    """What each worker of each rank reads, as many samples as it will be asked for."""
+    """What each worker of each rank reads: exactly the samples that its batches need."""
     rng = np.random.default_rng([seed, epoch])
     line = [pool[i] for i in rng.permutation(len(pool))]
     total = size(line)
@@ -169,8 +169,8 @@ class Read(NamedTuple):
 def reads(batches: Sequence[np.ndarray], chunk: int, ahead: int | None = None) -> Iterator[Read]:
     """What to read for ``batches`` of places, in the order in which it is needed.
 
-    The first time a sample of ``chunk`` neighbours is needed, all of them that will be are read, as far as that is
-    within the next ``ahead`` samples (None: however far).
+    When the first of ``chunk`` neighbours is needed, one read fetches all of them that are needed within the next
+    ``ahead`` samples (None: no limit).
     """
     line = np.concatenate([np.empty(0, np.int64), *batches])
     order = np.argsort(line, kind="stable")
@@ -210,7 +210,7 @@ def evaluation(pool: Sequence[Run], *, rank: int, ranks: int, batch: int) -> lis
 
 
 def _share(count: int, index: int, parts: int) -> int:
-    """How many of ``count`` things dealt out in turn come to ``index``."""
+    """How many of ``count`` items go to ``index`` when they are dealt out round-robin."""
     return (count - index + parts - 1) // parts
 
 

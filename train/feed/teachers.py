@@ -1,7 +1,7 @@
 """Cached teachers: a frozen network's log-probabilities on the clean crops, beside the dataset.
 
 ``teachers/ID/NNNNNN.safetensors`` holds one float16 tensor (samples, classes) per shard, in the shard's order;
-``teachers/ID/teacher.json``, written last, says whose they are and of which crops, and has every file's sha256.
+``teachers/ID/teacher.json``, written last, identifies the network and the crops, and lists every file's sha256.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ENTRY = {"samples": int, "size": int, "sha256": str, "clean_sha256": str, "keys_
 
 
 def fingerprint(network: Network, arch: str) -> dict:
-    """Everything that decides a teacher's output besides the picture and rounding, as plain JSON."""
+    """Everything but the picture that determines a teacher's output, up to rounding, as plain JSON."""
     return {
         "arch": arch,
         "weights_sha256": weights_sha256(network.net),
@@ -48,7 +48,7 @@ def identity(contents: dict) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Recorded, and not part of the identity: another build may round otherwise; the check at start-up tells."""
+    """Recorded but not part of the ID: builds may round differently; the start-up check detects a real change."""
     return {"torch": torch.__version__, "torchvision": torchvision.__version__}
 
 
@@ -61,7 +61,7 @@ def keys_sha256(keys: list[str]) -> str:
 
 
 def read_record(dataset: Dataset, teacher: str) -> dict | None:
-    """The contents of ``teacher.json``; None when this teacher was never cached, or not to the end.
+    """The contents of ``teacher.json``; None when this teacher is not cached, or not completely.
 
     Raises DatasetError when it is damaged.
     """
@@ -124,7 +124,7 @@ class CachedTeacher:
         self._matched: set[int] = set()
 
     def match(self, shard: int, keys: list[str]) -> None:
-        """Raises DatasetError when a column's keys are not those that the teacher saw, in that order."""
+        """Raises DatasetError unless a column has the keys that the teacher saw, in the same order."""
         if shard not in self._matched and keys_sha256(keys) != self.record["shards"][shard]["keys_sha256"]:
             raise DatasetError(
                 f"{self.where}: shard {shard:06d} has other keys now than when its teacher was cached; "
@@ -151,7 +151,7 @@ def write_shard(
     """Publish the float16 (samples, classes) scores of one shard whose clean tar has the sha256 ``clean``."""
     with storage.scratch() as scratch:
         file = scratch / f"{shard:06d}.safetensors"
-        # One entry: several would be written in any order, and the same scores should be the same bytes.
+        # One metadata entry: the order of several is not fixed, and equal scores should give equal files.
         scores = hashlib.sha256(log_probs.tobytes()).hexdigest()
         meta = json.dumps({"clean_sha256": clean, "keys_sha256": keys_sha256(keys), "scores_sha256": scores})
         file.write_bytes(save({LOGITS: log_probs}, {"codecproof": meta}))
@@ -159,10 +159,10 @@ def write_shard(
 
 
 def entry(storage: Storage, teacher: str, shard: int, recorded: str | None = None) -> dict | None:
-    """What ``teacher.json`` says of a shard that is there; None when it is missing or damaged.
+    """The entry of a cached shard in ``teacher.json``; None when its file is missing or damaged.
 
-    Its scores have to have the sha256 that was written with them. Files of versions that wrote none count only
-    when their own sha256 is the ``recorded`` one, that of an earlier ``teacher.json``.
+    The scores must match the sha256 that was written with them. Earlier versions wrote none: then the file must
+    match the ``recorded`` sha256, from an earlier ``teacher.json``.
     """
     name = shard_file(teacher, shard)
     if not storage.exists(name):
@@ -181,7 +181,7 @@ def entry(storage: Storage, teacher: str, shard: int, recorded: str | None = Non
 
 
 def write_record(dataset: Dataset, teacher: str, contents: dict, entries: list[dict]) -> None:
-    """Commit a cache whose shards are all there."""
+    """Commit a cache whose shards are complete."""
     record = {
         "teacher": contents,
         "versions": versions(),

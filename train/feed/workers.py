@@ -1,4 +1,4 @@
-"""Worker processes that read and decode one rank's batches, and how they end: with the block that uses them."""
+"""Worker processes that read and decode one rank's batches. They end with the block that uses them."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ import torch
 from shards.errors import DatasetError
 from train.feed.data import Batch, Reader, Room, Stream
 
-PATIENCE = 2.0  #: seconds that workers have to end by themselves before they are killed
+PATIENCE = 2.0  #: seconds that workers get to exit before they are killed
 #: A forked worker starts in milliseconds, where importing PyTorch anew would take seconds in every epoch, and
 #: shares the memory that batches are decoded into.
 CONTEXT = multiprocessing.get_context("fork")
-#: The main process decides when to stop: a signal to the whole group must not kill what it is waiting for.
+#: The main process decides when to stop: a signal to the whole group must not kill the workers it waits for.
 NOT_THEIRS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 class Failure(NamedTuple):
-    """What ended a worker, on its way to the main process."""
+    """The error that ended a worker, sent to the main process."""
 
     message: str
     expected: bool = True  #: False: a bug, and the message is its traceback
@@ -37,7 +37,7 @@ class Failure(NamedTuple):
 
 class Worker(NamedTuple):
     process: BaseProcess
-    connection: Connection  #: batches come in; an empty message goes out for each, that one more may be made
+    connection: Connection  #: receives batches, and answers each to request another
     rooms: list[Room]  #: where their pictures are, in turn
 
     def receive(self) -> Batch | None:
@@ -46,7 +46,7 @@ class Worker(NamedTuple):
             message = self.connection.recv()
         except (EOFError, OSError):
             raise OSError(self._cause_of_death()) from None
-        with suppress(OSError):  # it may be done, or have died: the next message tells
+        with suppress(OSError):  # it may have finished or died: the next message shows which
             self.connection.send_bytes(b"")
         if isinstance(message, Failure):
             raise DatasetError(message.message) if message.expected else RuntimeError(message.message)
@@ -72,9 +72,9 @@ def batches(
 ) -> Iterator[Iterator[Batch]]:
     """The batches of a stream, in the same order every time: ``with batches(…) as feed: for batch in feed``.
 
-    ``workers`` processes read them, ``prefetch`` batches ahead each, and all of them are gone when the block is
-    left, in whatever way; with 0 this process reads. ``pin``: into page-locked memory. Use a batch before taking
-    the next: its memory is used again.
+    ``workers`` processes read them, ``prefetch`` batches ahead each, and all of them end when the
+    block ends, also by an error. With 0 the main process reads. ``pin``: into page-locked memory. Use a batch
+    before taking the next: its memory is reused.
 
     Raises DatasetError for what is wrong with the data, and OSError when a worker died.
     """
@@ -120,12 +120,12 @@ def _start(stream: Stream, number: int, prefetch: int, rooms: list[list[Room]], 
         process.start()
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, NOT_THEIRS)
-        theirs.close()  # so that the worker's death is the end of the connection
+        theirs.close()  # so that the connection closes when the worker dies
     return Worker(process, ours, rooms[number])
 
 
 def _end(workers: list[Worker], pool: ThreadPoolExecutor | None) -> None:
-    if pool:  # its thread may be waiting for a worker: there is nothing to wait for any more
+    if pool:  # its thread may still wait for a worker that no longer exists
         for worker in workers:
             worker.process.kill()
         pool.shutdown()
@@ -166,14 +166,14 @@ def _serve(
     stream: Stream, number: int, workers: int, prefetch: int, rooms: list[Room], connection: Connection,
     inherited: list[Connection],
 ) -> None:  # fmt: skip
-    """The life of a worker. It ends when the main process has closed its end of the connection, or died."""
+    """Main function of a worker. It ends when the main process closes the connection or dies."""
     for signum in NOT_THEIRS:
         signal.signal(signum, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, NOT_THEIRS)
     for other in inherited:  # a copy that stays open would hide the main process's death
         other.close()
     torch.set_num_threads(1)
-    gc.freeze()  # the collector need not look at what PyTorch's import left, again and again
+    gc.freeze()  # spare the garbage collector the objects of PyTorch's import
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         for made, message in enumerate(_messages(stream, number, workers, rooms)):
             if made >= prefetch:
@@ -182,7 +182,7 @@ def _serve(
 
 
 def _messages(stream: Stream, number: int, workers: int, rooms: list[Room]) -> Iterator[tuple | Failure | None]:
-    """Which room holds a batch's pictures, and the rest of it, tensors as arrays; then None; or a Failure."""
+    """Yield (index of the room with the pictures, the batch with arrays for tensors); then None, or a Failure."""
     try:
         for made, (reader, samples) in enumerate(stream.part(number, workers)):
             room = made % len(rooms)

@@ -23,7 +23,7 @@ class Augment(Method):
     """Cross-entropy on clean and distorted pictures, last layers only (data augmentation, Ghosh et al. 2018).
 
     Half of the samples are clean crops, the others are drawn from the columns. Everything before the chosen layers
-    is frozen, running statistics too. The article tells neither its mixture nor its learning rate.
+    is frozen, running statistics too. The article gives neither its mixture nor its learning rate.
     """
 
     title = "Augmentation"
@@ -58,7 +58,7 @@ class Augment(Method):
         self.chosen(network)
 
     def chosen(self, network: Network) -> list[nn.Module]:
-        """The layers that are trained. Raises ModelError when the network has none of that name."""
+        """The layers that are trained. Raises ModelError when the network has no layer of that name."""
         from train.networks.network import ModelError
 
         part = FULLY_CONNECTED.get(self.options.layers)

@@ -1,8 +1,8 @@
-"""What a training method is. A new one is a subclass in one file and one line in ``train/methods/__init__.py``.
+"""The base class of training methods. To add one: a subclass in its own file, a line in ``methods/__init__.py``.
 
-A method says everything about itself: options, columns, what is trained, losses, defaults, and which network is
-evaluated. It holds no weights: those are in the *model*, an ``nn.Module`` that the engine trains, averages, and
-saves. Modules here import torch only inside functions, so that ``train --help`` needs no PyTorch.
+A method defines its options, columns, trained parameters, losses, defaults, and which network is evaluated. It
+holds no weights: those are in the *model*, an ``nn.Module`` that the engine trains, averages, and saves.
+Modules here import torch only inside functions, so that ``train --help`` needs no PyTorch.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ Scalar = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class Context:
-    """What a method may depend on besides its own options."""
+    """The settings that a method may use besides its own options."""
 
     arch: str
     from_scratch: bool = False  #: the network starts with fresh weights
     quirks: frozenset[str] = frozenset()
-    batch: int | None = None  #: samples of a step, if the person chose
+    batch: int | None = None  #: samples of a step, if the user set it
     label_smoothing: float = 0.0
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """The numbers that a recipe leaves to the method."""
+    """A method's defaults for the numbers that the recipe leaves open."""
 
     lr: float
     batch: int
@@ -50,10 +50,10 @@ class Method(ABC):
     """One way to train a network. The first line of a subclass's docstring is its help text."""
 
     title: ClassVar[str]  #: heading of its column in tables
-    counts_everywhere: ClassVar[bool] = False  #: whether its accuracy stands at every column, or at ``trained_on``
+    counts_everywhere: ClassVar[bool] = False  #: report its accuracy at every column, or only at ``trained_on``
     may_start_fresh: ClassVar[bool] = False  #: whether ``--weights none`` makes sense
-    evaluated: ClassVar[bool] = True  #: whether its result answers with the dataset's classes
-    quirks: ClassVar[dict[str, str]] = {}  #: departures of the authors' code from the article -> what they do
+    evaluated: ClassVar[bool] = True  #: whether its result predicts the dataset's classes
+    quirks: ClassVar[dict[str, str]] = {}  #: where the authors' code differs from the article -> how
     example: ClassVar[str] = ""  #: options of an example in the help text
     Options: ClassVar[type]  #: a dataclass of ``train.options.option`` fields
 
@@ -62,7 +62,7 @@ class Method(ABC):
 
     @property
     def trained_on(self) -> str | None:
-        """The column that the network is trained for; None when it is no single one."""
+        """The column that the network is trained for; None when there are several."""
         return getattr(self.options, "column", None)
 
     @property
@@ -71,7 +71,7 @@ class Method(ABC):
         return getattr(self.options, "new_head", False)
 
     def settings(self) -> dict[str, Scalar]:
-        """Options, as used, that distinguish the result from another one of this method. Plain values."""
+        """The options, as used, that distinguish results of this method. Plain values."""
         return {name: value for name, value in asdict(self.options).items() if name != "column"}
 
     @abstractmethod
@@ -79,7 +79,7 @@ class Method(ABC):
         """The columns that a batch holds."""
 
     def defaults(self) -> Defaults:
-        """Learning rate, batch and epochs where the person chose none."""
+        """Learning rate, batch and epochs where the user set none."""
         return Defaults(lr=1e-4, batch=384, epochs=45)
 
     def plateau(self, lr: float) -> Plateau:
@@ -87,18 +87,18 @@ class Method(ABC):
         return Plateau(lr)
 
     def check(self, network: Network) -> None:  # noqa: B027 - most methods suit every network
-        """Raises ModelError when the options do not suit the network; asked before anything is written."""
+        """Raises ModelError when the options do not suit the network; called before anything is written."""
 
     def model(self, network: Network) -> nn.Module:
-        """What is trained, made once of the starting network; it may have further layers or be the network."""
+        """The module to train, built once from the starting network: the network, with or without extra layers."""
         return network
 
     def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
-        """What is trained: dicts with ``params`` and perhaps a ``scale`` of the learning rate; else frozen."""
+        """The trained parameters: dicts with ``params`` and optionally a ``scale`` of the learning rate."""
         return [{"params": list(model.parameters())}]
 
     def train_mode(self, model: nn.Module) -> None:
-        """Put the model into the mode in which it is trained."""
+        """Put the model into training mode."""
         model.train()
 
     @abstractmethod
@@ -109,7 +109,7 @@ class Method(ABC):
         """
 
     def targets(self, batch: Batch) -> Tensor:
-        """What the logits are compared with to count accuracy, int64 (batch,)."""
+        """The targets for counting accuracy, int64 (batch,)."""
         return batch.labels
 
     def predictor(self, model: nn.Module) -> Network:

@@ -1,4 +1,4 @@
-"""Batch-norm re-estimation: running statistics of one column, and nothing else changes."""
+"""Batch-norm re-estimation: only the running statistics change, to those of one column."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class BatchNorm(Method):
-    """Running statistics of batch norm, measured anew on one column; no weight changes (Li et al. 2017, AdaBN).
+    """Re-estimate batch norm's running statistics on one column; no weight changes (Li et al. 2017, AdaBN).
 
-    One epoch of passes without gradient; every statistic is the mean over its batches. With several ranks it is
-    that of the first one's share.
+    One epoch of passes without gradient; every statistic is the mean over its batches. With several ranks, only
+    rank 0's share of the data is used.
     """
 
     title = "Batch norm"

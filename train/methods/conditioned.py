@@ -1,4 +1,4 @@
-"""One network instead of many experts: told codec and quality, trained by the experts' loss."""
+"""One network instead of many experts: codec and quality are inputs, the loss is the experts'."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class Conditioned(Expert):
-    """One network told codec and quality by the bitstream's header, trained by the expert's loss on a mixture.
+    """One network that gets codec and quality from the header, trained with the expert's loss on a mixture.
 
     L = mean CE(f(x̃, header), y) + weight · mean KL(softmax g(x) ‖ softmax f(x̃, header)). --form film scales and
     shifts every batch norm; blend mixes three batch norms (after Ma et al. 2023, from codec and quality instead of
-    quantisation tables). --alpha 0 is fine-tuning. The network starts as the one that it is made from.
+    quantisation tables). --alpha 0 is fine-tuning. At the start the network computes the same as the original one.
     """
 
     title = "Conditioned"

@@ -24,8 +24,8 @@ class Consistency(Method):
 
     L = CE(f(x), y) + beta · CE(f(x̃), y) + weight · Σ mean (F(x) - F(x̃))² over the tapped layers F, x and x̃ in
     one pass. x̃ is drawn from the columns anew for every sample and epoch. With --rmb the network gets a residual
-    mapping block, which is told the quality from the bitstream's header. Only the article's abstract is public:
-    layers, weights and the block's shape are ours. Where both weights are 0, only x is looked at.
+    mapping block, with the quality from the bitstream's header as input. Only the article's abstract is public:
+    layers, weights and the block's shape are ours. If both weights are 0, only x is used.
     """
 
     title = "Feature consistency"
@@ -49,7 +49,7 @@ class Consistency(Method):
         self.mixture = Mixture(listed(options.columns), DISTORTED, options.online)
         if options.online:
             for name in self.mixture.columns:
-                parse(name)  # refused now, not by the first picture
+                parse(name)  # fail now, not at the first picture
         self.layers: list[str] = []
 
     def reads(self) -> Reads:

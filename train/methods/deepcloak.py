@@ -21,7 +21,7 @@ class DeepCloak(Method):
 
     The score of a feature before the last layer is Σ |F(x̃) - F(x)| over TRAIN; the highest --percent of them
     become zero. The original distorts with adversarial noise; Ghosh et al. average one mask per class: here there
-    is one, of all classes. With several ranks it is that of the first one's share.
+    is one for all classes. With several ranks, only rank 0's share of the data is used.
     """
 
     title = "DeepCloak"
@@ -51,7 +51,7 @@ class DeepCloak(Method):
         return []
 
     def train_mode(self, model: Any) -> None:
-        # Module.train alone would wake dropout and batch norm; only the flag of the outermost module is wanted.
+        # Module.train would also switch dropout and batch norm; set only the flag of the outermost module.
         model.eval()
         model.training = True
 
@@ -67,6 +67,6 @@ class DeepCloak(Method):
     def predictor(self, model: Any) -> Network:
         count = round(len(model.score) * self.options.percent / 100)
         model.net.mask.fill_(1)
-        if model.score.any():  # before the first epoch nothing is known
+        if model.score.any():  # before the first epoch there are no scores
             model.net.mask[model.score.topk(count).indices] = 0
         return model

@@ -1,4 +1,4 @@
-"""Expert training (Marie et al. 2022): fine-tuning, taught by a frozen copy that sees the clean crops."""
+"""Expert training (Marie et al. 2022): fine-tuning with a frozen copy on the clean crops as teacher."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def alpha_option() -> Any:
 
 
 def teacher_option() -> Any:
-    """Where the teacher's scores come from, for an options class."""
+    """The source of the teacher's scores, for an options class."""
     return option("auto", help="auto: cached ('train teach') where it is, otherwise live.")
 
 
 class Expert(PaperMethod):
-    """Fine-tuning, taught by what the frozen starting network says of the clean crops (Marie et al. 2022).
+    """Fine-tuning, with the frozen starting network's predictions on clean crops as targets (Marie et al. 2022).
 
     L = mean CE(f(x̃), y) + weight · mean KL(softmax g(x) ‖ softmax f(x̃)). The reference code sums KL over its
     batch; ``weight`` is alpha times that batch, so that the result does not depend on the batch used here.
@@ -51,7 +51,7 @@ class Expert(PaperMethod):
 
     @property
     def picture(self) -> str | Mixture:
-        """What the student sees."""
+        """The student's input."""
         return self.options.column
 
     def reads(self) -> Reads:

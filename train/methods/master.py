@@ -1,4 +1,4 @@
-"""The master of a master-slave network (Ghosh et al. 2018): which branch is a picture for?"""
+"""The master of a master-slave network (Ghosh et al. 2018): it predicts the branch for a picture."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The numbers of Marie et al. 2022, and what expert training, fine-tuning and stability training share.
+"""The numbers of Marie et al. 2022, and the base of expert training, fine-tuning and stability training.
 
-Where the article gives none, they are those of its reference code (github.com/albmarie/expert_training).
+Numbers that the article does not give come from its reference code (github.com/albmarie/expert_training).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def numbers(method: str, arch: str, column: str | None, from_scratch: bool = Fal
     return Numbers(1e-5, 1e-2, 0.0, batch, arch == MNASNET and column in _RESNET50)
 
 
-#: The reference code, where it departs from the article in a way that changes the numbers. docs/train.md explains.
+#: Where the reference code differs from the article in a way that changes the numbers; docs/train.md explains.
 SHARED_QUIRKS = {
     "early-stop": "stop when the learning rate is (1/5)³ of the first (stability: at the first decay)",
     "adam-reset": "Adam starts anew after each decay: its moments are lost",

@@ -1,4 +1,4 @@
-"""Pre-transformation (Suzuki et al. 2019): a picture that costs fewer bits and is recognised as well."""
+"""Pre-transformation (Suzuki et al. 2019): pictures that need fewer bits at the same accuracy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Pretransform(Method):
 
     L = CE(g(y), label) + tv · tv_scale · (mean |∂x y| + mean |∂y y|): y the rewritten picture, g the frozen
     network. The first steps only reconstruct: mean (y - x)². 'distort add DATASET --distortions pre:FILE+jpeg-10'
-    encodes what it made. The ablation: --bypass none and --tv 0. Palacio et al. 2018: both, and --decoder-only.
+    encodes the results. The ablation: --bypass none and --tv 0. Palacio et al. 2018: both, and --decoder-only.
     """
 
     title = "Pre-transformed"

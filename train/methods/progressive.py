@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rising(Mixture):
-    """The columns one after another, ``every`` epochs each; the last one stays, and it is what selection reads."""
+    """The columns one after another, ``every`` epochs each, then the last one. Selection reads the last one."""
 
     every: int = 1
 
@@ -28,10 +28,10 @@ class Rising(Mixture):
 
 
 class Progressive(Expert):
-    """Expert training with distortion that grows as it proceeds (advanced fine-tuning, EURASIP JIVP 2024:31).
+    """Expert training with distortion that grows during training (advanced fine-tuning, EURASIP JIVP 2024:31).
 
     The article's three procedures: progressive (--alpha 0), the regularised one (train expert) and both together
-    (the default). Its abstract says no more: columns, epochs at each and the term's form are ours.
+    (the default). The abstract gives no details: columns, epochs at each and the term's form are ours.
     """
 
     title = "Progressive"

@@ -1,4 +1,4 @@
-"""What a method reads of every sample."""
+"""The columns and scores that a method reads of every sample."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Mixture:
 
     columns: tuple[str, ...]
     name: str = "mixture"  #: in ``batch.images``; ``batch.drawn[name]`` says which column each picture is of
-    online: bool = False  #: the columns are distortions that are made of the clean crops while reading
+    online: bool = False  #: the columns are distortions, computed from the clean crops while reading
 
     def draw(self, seed: int, epoch: int, key: str) -> int:
-        """Index of the column that is read of the sample ``key``; all are equally likely."""
+        """Index of the column drawn for the sample ``key``; all are equally likely."""
         digest = hashlib.sha256(f"{seed} {epoch} {self.name} {key}".encode()).digest()
         return int.from_bytes(digest[:8], "little") % len(self.columns)
 
@@ -31,7 +31,7 @@ class Mixture:
         return (CLEAN,) * len(self.columns) if self.online else self.columns
 
     def judged(self) -> Mixture:
-        """What selection reads instead, the same in every epoch."""
+        """What selection reads instead of this; it is the same in every epoch."""
         return self
 
     def __str__(self) -> str:
@@ -40,15 +40,15 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Reads:
-    """The pictures of a batch, and whether it holds what the frozen starting network says of the clean crops.
+    """The pictures of a batch, and whether it holds the frozen starting network's scores of the clean crops.
 
-    ``teacher`` is None, or how its scores (``batch.teacher``) come about: computed ``live``, read from a cache
-    (``cached``), or from a cache where there is one (``auto``).
+    ``teacher`` is None, or the source of these scores (``batch.teacher``): computed (``live``), read from a cache
+    (``cached``), or read from a cache if there is one (``auto``).
     """
 
     pictures: tuple[str | Mixture, ...]
     teacher: Literal["auto", "live", "cached"] | None = None
-    headers: bool = False  #: whether ``batch.headers`` holds what the bitstreams' headers say
+    headers: bool = False  #: whether ``batch.headers`` holds the bitstreams' headers
 
     @property
     def columns(self) -> tuple[str, ...]:

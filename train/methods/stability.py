@@ -1,4 +1,4 @@
-"""Stability training (Zheng et al. 2016): the same answer with and without noise."""
+"""Stability training (Zheng et al. 2016): the same prediction with and without noise."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""One network for all codecs and qualities: batch norm that depends on what the bitstream's header says.
+"""One network for all codecs and qualities: batch norm that depends on the bitstream's header.
 
 ``film`` scales and shifts every batch norm's output (feature-wise modulation). ``blend`` mixes several batch
 norms, as the quantisation-aware batch norm of Ma et al. 2023 (arXiv 2304.10714) does from JPEG's quantisation
-tables; here the weights come from codec and quality. Both start as the network inside.
+tables; here the weights come from codec and quality. Both start out equal to the wrapped network.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Conditioned(nn.Module):
 
 
 class ConditionedNetwork(Told):
-    """A network around ``Conditioned``, told the codec, one of ``codecs``, and the quality."""
+    """A network around ``Conditioned``; its extra inputs are the codec (one of ``codecs``) and the quality."""
 
     codecs: Sequence[str] = ()
 
@@ -100,7 +100,7 @@ class ConditionedNetwork(Told):
 
 
 class Conditioning(Wrapping):
-    """``conditioned``: a network told codec and quality; ``codecs`` are those that it can tell apart."""
+    """``conditioned``: a network with codec and quality as inputs; ``codecs`` are those it distinguishes."""
 
     def around(self, network: Network, codecs: str = "", form: str = "film") -> Network:
         """``codecs``: comma-separated. Raises ModelError for another ``form`` or a network without batch norm."""

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from train.networks import lite
 from train.networks.network import IMAGENET_MEAN, IMAGENET_STD, ModelError, Network
 
-NOT_PLAIN = {"googlenet", "inception_v3"}  #: their output is not a tensor of logits while training
+NOT_PLAIN = {"googlenet", "inception_v3"}  #: in training mode their output is not a tensor of logits
 
 
 class Kind(ABC):
     """A family of networks."""
 
-    #: Building one runs code, or asks a server, that its name chooses: such a name is believed from the command
+    #: The name selects code to run or a server to contact, so it is accepted from the command
     #: line only, never from a checkpoint.
     must_be_named: ClassVar[bool] = False
     wraps: ClassVar[bool] = False  #: ``name`` is the ``--arch`` of another network that this one is made around

@@ -23,7 +23,7 @@ class Mask(nn.Module):
         return self.seen(x)[0]
 
     def seen(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """``(logits, features)``: what the last layer is given, before the mask, (batch, features)."""
+        """``(logits, features)``: the last layer's input before the mask, (batch, features)."""
         found: list[Tensor] = []
 
         def cloak(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -38,7 +38,7 @@ class Mask(nn.Module):
 
 
 class MaskedNetwork(Network):
-    """A network around ``Mask``; layers keep the names that they have inside."""
+    """A network around ``Mask``; layers keep the names of the wrapped network."""
 
     prefix = "base."
 

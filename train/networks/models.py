@@ -38,7 +38,7 @@ KINDS = Registry(
 
 @dataclass(frozen=True)
 class Loaded:
-    """A network and what is known of its weights."""
+    """A network and the metadata of its weights."""
 
     network: Network
     arch: str
@@ -54,7 +54,7 @@ def parse(arch: str) -> tuple[str, str]:
 
 
 def make(kind: str, name: str, classes: int, **parameters: Any) -> Network:
-    """A network with fresh weights that knows how to be built again. Raises ModelError."""
+    """A network with fresh weights and the description to rebuild it. Raises ModelError."""
     family: Kind = KINDS.load(kind)()
     built = family.build(name, classes, **parameters)
     network = built if isinstance(built, Network) else Network(built)
@@ -86,13 +86,13 @@ def build(arch: str, classes: int) -> Network:
 def rebuild(file: str, meta: Mapping[str, Any], classes: int | None = None, named: str | None = None) -> Network:
     """The network that the metadata of ``file`` describe, with fresh weights and as many classes (None: its own).
 
-    ``named`` is the ``--arch`` that the person gave. A network whose name chooses code to run or a server to ask
-    is built only when it is the one so named. Raises ModelError.
+    ``named`` is the user's ``--arch``. A network whose name selects code to run or a server to contact is built
+    only if ``named`` is the same name. Raises ModelError.
     """
     described = meta.get("network") or {}
     kind, name = described.get("kind"), described.get("name")
     parameters = {k: v for k, v in described.items() if k not in ("kind", "name", "classes", "package")}
-    if not described:  # weights of before networks described themselves
+    if not described:  # weights of earlier versions, without a description
         kind, name = parse(meta["arch"])
     if not isinstance(kind, str) or not isinstance(name, str):
         raise ModelError(f"{file}: its metadata do not name a network (kind {kind!r:.40}, name {name!r:.40})")
@@ -123,7 +123,7 @@ def rebuild(file: str, meta: Mapping[str, Any], classes: int | None = None, name
 def load(arch: str, weights: str, classes: int, new_head: bool = False) -> Loaded:
     """``arch`` with weights ``imagenet``, ``none`` (fresh) or those of a file. Raises ModelError.
 
-    ``new_head`` keeps a fresh last layer, whatever the weights have.
+    ``new_head`` keeps the last layer fresh and does not load it.
     """
     kind, name = parse(arch)
     network = make(kind, name, classes)
@@ -140,7 +140,7 @@ def load(arch: str, weights: str, classes: int, new_head: bool = False) -> Loade
 
 
 def load_checkpoint(file: str, classes: int | None = None, named: str | None = None) -> Loaded:
-    """A network and its weights from a file whose metadata say which network it is of. Raises ModelError."""
+    """A network and its weights from a file whose metadata name the network. Raises ModelError."""
     state, meta = read_weights(file)
     if "arch" not in meta:
         if named is None:

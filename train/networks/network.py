@@ -1,4 +1,4 @@
-"""The network that all of ``train`` works with: uint8 pictures in, logits out, everything about itself with it."""
+"""The network class of ``train``: uint8 pictures in, logits out, with normalisation and description."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class ModelError(ValueError):
-    """A model or its weights are not what was asked for; the message says what would be."""
+    """A model or its weights do not fit the request; the message says what would."""
 
 
 class Network(nn.Module):
     """A classifier with its normalisation. ``net`` takes NCHW floats and returns (batch, classes) logits.
 
     ``mean`` and ``std`` are fractions of 255; ``input_size`` is the side in pixels that ``net`` was made for, if
-    it is known. ``description`` says how to build it again; it stands in the metadata of its weights.
+    it is known. ``description`` says how to rebuild it, and is saved in the metadata of its weights.
     """
 
-    needs_headers: ClassVar[bool] = False  #: whether ``answer`` wants ``batch.headers``
+    needs_headers: ClassVar[bool] = False  #: whether ``answer`` needs ``batch.headers``
     mean: Tensor  #: of the grey levels, float32 (3,)
     std: Tensor
     net: Any  #: a module; subclasses know more of theirs
@@ -51,7 +51,7 @@ class Network(nn.Module):
     def normalised(self, images: Tensor) -> Tensor:
         """Pictures (batch, height, width, 3) in grey levels as ``net`` takes them: NCHW floats."""
         x = (images.float() - self.mean) / self.std
-        return x.permute(0, 3, 1, 2)  # this view is channels_last as it stands
+        return x.permute(0, 3, 1, 2)  # this view already is channels_last
 
     def answer(self, batch: Batch, name: str) -> Tensor:
         """Logits, float32 (batch, classes), of the pictures called ``name`` in a batch."""
@@ -74,9 +74,9 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def stages(self, count: int = 4) -> list[str]:
-        """The layers after which the picture becomes smaller, the last ``count`` of them: a ResNet's four stages.
+        """The last ``count`` layers that reduce the resolution, such as a ResNet's four stages.
 
-        Found by one pass over a grey picture; of several layers of one size the outermost is taken, then the last.
+        Found by one pass over a grey picture; among layers of one size it takes the outermost, then the last.
         """
         found: dict[int, str] = {}
 
@@ -104,7 +104,7 @@ class Network(nn.Module):
         return [found[side] for side in reversed(sides)]
 
     def taps(self, images: Tensor, layers: Sequence[str], *more: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        """``(logits, {layer: its output})`` of one pass; ``more`` is what a network wants besides the pictures."""
+        """``(logits, {layer: its output})`` of one pass; ``more`` are inputs besides the pictures."""
         found: dict[str, Tensor] = {}
 
         def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
@@ -120,7 +120,7 @@ class Network(nn.Module):
     def last(self, count: int = 1) -> list[tuple[str, nn.Module]]:
         """Names and modules of the last fully connected layers (of convolutions where there are fewer).
 
-        ``last(1)`` is the layer that the classes come from. Raises ModelError when there are not so many.
+        ``last(1)`` is the layer that computes the logits. Raises ModelError when there are fewer.
         """
         modules = list(self.net.named_modules())
         linear = [pair for pair in modules if isinstance(pair[1], nn.Linear)]

@@ -1,4 +1,4 @@
-"""Arithmetic: training may be fast; results and teachers are float32 all through."""
+"""Precision: training may use less; results and teachers are computed in float32."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RESULTS = "float32"  #: what is recorded beside results
 
 @contextmanager
 def exact(device: torch.device) -> Iterator[None]:
-    """Compute in float32, without autocast and without TF32, whatever is set outside.
+    """Compute in float32, without autocast and TF32, whatever the surrounding settings.
 
     bfloat16 has 8 bits of mantissa: logits tie, and a tie counts against the network.
     """

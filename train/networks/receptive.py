@@ -1,4 +1,4 @@
-"""What one feature sees of a picture, to compare with a codec's blocks of 8x8 (Ghosh et al. 2018, Fig. 1c)."""
+"""Receptive fields, to compare with a codec's blocks of 8x8 (Ghosh et al. 2018, Fig. 1c)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SEEING = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
 
 @torch.no_grad()
 def receptive_field(network: Network, layer: str | None = None) -> int:
-    """Side in pixels of what one feature of ``layer`` sees (default: of the first max-pooling).
+    """Side in pixels of the receptive field of ``layer`` (default: the first max-pooling).
 
     R = 1 + Σ (kernel - 1) · dilation · product of the strides before, over the convolutions and poolings in the
     order in which they run: exact up to where a network branches. Raises ModelError when there is no such layer.

@@ -1,4 +1,4 @@
-"""The residual mapping block of Wan et al. 2020: features repaired by the quality that is known."""
+"""The residual mapping block of Wan et al. 2020: it repairs features, given the quality."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Repaired(nn.Module):
     """``base`` with F + R([F; quality]) in place of the output F of one of its layers.
 
     R is conv3x3-BN-ReLU twice and a conv3x3 that starts at zero, so the block starts as the identity. Pictures of
-    unknown quality (NaN: clean crops) pass by it.
+    unknown quality (NaN: clean crops) bypass the block.
     """
 
     def __init__(self, base: nn.Module, layer: str, channels: int):
@@ -41,7 +41,7 @@ class Repaired(nn.Module):
             repaired[known] = own + self.block(torch.cat([own, plane], 1)).to(own.dtype)
             return repaired
 
-        # Before other hooks: taps on this layer see what the layers behind it see.
+        # Before other hooks: taps on this layer get the repaired features, as the next layers do.
         hook = self.base.get_submodule(self.layer).register_forward_hook(repair, prepend=True)
         try:
             return self.base(x)
@@ -53,7 +53,7 @@ class ResidualMapping(Wrapping):
     """``rmb``: a network with a residual mapping block after ``layer`` (default: its first stage)."""
 
     def around(self, network: Network, layer: str | None = None) -> Network:
-        """Raises ModelError when ``layer`` is none of the network's, or makes no feature maps."""
+        """Raises ModelError when the network has no ``layer``, or its output is no feature map."""
         layer = layer if isinstance(layer, str) else network.stages()[0]
         network.layer(layer)
         side = network.input_size or 224

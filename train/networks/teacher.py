@@ -22,7 +22,7 @@ class Teacher:
     def log_probs(self, images: Tensor) -> Tensor:
         """float16 (batch, classes) log-probabilities, computed in float32 without TF32, whatever the student uses.
 
-        They are rounded to what the cache stores, so that a cached and a live teacher say the same.
+        They are rounded as in the cache, so that cached and live teachers agree.
         """
         self._network.eval()
         with exact(self._device):

@@ -1,4 +1,4 @@
-"""TENT (Wang et al. 2021, arXiv 2006.10726): a network that adapts to what it is tested on, without labels."""
+"""TENT (Wang et al. 2021, arXiv 2006.10726): a network that adapts to the test data, without labels."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ LR, MOMENTUM = 2.5e-4, 0.9  #: of SGD, the article's for ImageNet at 64 pictures
 
 
 class Tent(nn.Module):
-    """Batch norm uses the statistics of the batch; its scale and shift take one step down the answers' entropy.
+    """Batch norm uses the batch's statistics; one SGD step per batch on its scale and shift reduces the entropy.
 
-    Every batch is answered before the step that it causes. Each column has a copy of its own, which starts as the
-    network. A result depends on the batch size and on the order, which is the dataset's; each rank adapts alone.
+    A batch is classified before its step. Each column has its own copy of the network. A result depends on the
+    batch size and on the order, which is the dataset's; each rank adapts alone.
     """
 
     def __init__(self, network: Network, lr: float = LR):
@@ -29,7 +29,7 @@ class Tent(nn.Module):
             raise ModelError("TENT adapts batch norm, and this network has none")
         self.network, self.lr = network, lr
         self.needs_headers = network.needs_headers
-        self.net = network.net  # whose identity is that of the weights it starts with
+        self.net = network.net  # identified by its starting weights
         self.adapted: dict[str, tuple[Network, torch.optim.Optimizer]] = {}
 
     def answer(self, batch: Batch, name: str) -> Tensor:

@@ -1,7 +1,7 @@
-"""A network that rewrites a picture before an encoder sees it, in front of the classifier that it is for.
+"""A network that rewrites pictures before encoding, trained in front of a classifier.
 
-Suzuki et al. 2019 describe an encoder-decoder with bypasses, and nothing else. The one here is SegNet's, which
-Palacio et al. 2018 used: convolutions of VGG-16 with batch norm, pooling whose indices the decoder unpools with.
+Suzuki et al. 2019 describe an encoder-decoder with bypasses, without details. This one is SegNet, which Palacio et
+al. 2018 used: VGG-16's convolutions with batch norm; the decoder unpools with the indices of the poolings.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _stage(inputs: int, outputs: int, count: int, inner: int) -> nn.Sequential:
 class Transform(nn.Module):
     """Pictures (batch, 3, height, width) of fractions of 255 to pictures, of any size.
 
-    ``bypass``: "stage" adds what each encoder stage made before pooling to the decoder's unpooled tensor;
+    ``bypass``: "stage" adds each encoder stage's output before pooling to the decoder's unpooled tensor;
     "residual" adds the picture to the output, so that it starts as the identity; "none" does neither.
     """
 
@@ -76,7 +76,7 @@ class Transformed(nn.Module):
 
 
 class TransformedNetwork(Network):
-    """A network around ``Transformed``; in evaluation what it rewrites is clipped and rounded, as it is stored."""
+    """A network around ``Transformed``; evaluation clips and rounds the rewritten pictures, as storing does."""
 
     prefix = "base."
 
@@ -96,7 +96,7 @@ class TransformedNetwork(Network):
 
     @torch.no_grad()
     def rewrite(self, images: Tensor) -> Tensor:
-        """The rewritten pictures as uint8 (batch, height, width, 3), which an encoder is given."""
+        """The rewritten pictures as uint8 (batch, height, width, 3), for an encoder."""
         return (self.eval().pixels(images) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 

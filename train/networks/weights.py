@@ -1,4 +1,4 @@
-"""Files of weights: read without running code, checked, written with a description of their network."""
+"""Files of weights: read without running code, checked, and written with a description of the network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from train.networks.network import ModelError
 
 Scalar = str | int | float | bool | None
 META = "codecproof"  #: key of our entry in the metadata of a .safetensors file
-#: Field of the metadata -> what it may be. Others are kept as they are.
+#: Field of the metadata -> its allowed types. Other fields are kept unchanged.
 _FIELDS: dict[str, tuple[type, ...]] = {
     "arch": (str,),
     "network": (dict,),
@@ -38,7 +38,7 @@ _FIELDS: dict[str, tuple[type, ...]] = {
 def read_weights(file: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """``(state dict, metadata)`` of a .safetensors file or of one that ``torch.save`` wrote. Raises ModelError.
 
-    A pickle is only read as far as it holds tensors: no code in it is run.
+    Of a pickle only tensors are loaded; no code in it is run.
     """
     path = Path(file)
     if not path.is_file():
@@ -68,7 +68,7 @@ def read_weights(file: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _checked(file: str | Path, meta: Any) -> dict[str, Any]:
-    """Metadata, as text or decoded. Raises ModelError unless every field is what it should be."""
+    """Metadata, as text or decoded. Raises ModelError when a field has a wrong type or value."""
     try:
         meta = json.loads(meta) if isinstance(meta, str) else meta
     except (ValueError, RecursionError) as error:
@@ -94,12 +94,12 @@ def first_line(error: Exception) -> str:
 def save_weights(net: nn.Module, file: Path, meta: dict[str, Any]) -> None:
     """Write a state dict as .safetensors, with ``meta`` (plain JSON) in its header."""
     state = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
-    # Not save_file: it makes files that only their owner can read.
+    # Not save_file: only the owner could read its files.
     file.write_bytes(safetensors.torch.save(state, {META: json.dumps(meta, ensure_ascii=False)}))
 
 
 def weights_sha256(net: nn.Module) -> str:
-    """Identity of a network's weights and buffers, whatever file they came in."""
+    """Hash of a network's weights and buffers, independent of the file format."""
     digest = hashlib.sha256()
     for name, value in sorted(net.state_dict().items()):
         array = value.detach().cpu().contiguous()

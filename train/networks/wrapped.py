@@ -1,4 +1,4 @@
-"""Networks made around another one: what their kinds share, and what they may be told of a bitstream."""
+"""Networks that wrap another one: their common base, and their inputs from the bitstream's header."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ class Wrapping(Kind):
         """The new network; ``network`` and its weights become part of it. Raises ModelError."""
 
     def build(self, name: str, classes: int, **parameters: Any) -> Network:
-        """Around a network with fresh weights."""
+        """Wrap a network with fresh weights."""
         from train.networks import models  # which imports this module's neighbours by name
 
         return self.around(models.build(name, classes), **parameters)
 
     def imagenet(self, name: str) -> Mapping[str, Tensor]:
-        """Not yet around anything: there are none."""
+        """There are none: it wraps no network yet."""
         return super().imagenet(name)
 
 
 class Told(Network):
-    """A network that is told the quality of each picture, as the header of its bitstream says it.
+    """A network whose second input is each picture's quality, from the header of its bitstream.
 
     ``net`` takes (NCHW floats, float32 (batch,) or None): a fraction of the codec's range, 1 is best, NaN unknown.
-    Where nothing is known it answers as the network inside.
+    With None it computes the same as the wrapped network.
     """
 
     needs_headers = True
@@ -51,22 +51,22 @@ class Told(Network):
         self.mean, self.std = inside.mean.clone(), inside.std.clone()
 
     def forward(self, images: Tensor, told: Tensor | None = None) -> Tensor:
-        """Logits, as Network's, with what is known of each picture."""
+        """Logits, as Network's, given the quality of each picture."""
         return self.net(self.normalised(images), told).float()
 
     def answer(self, batch: Any, name: str) -> Tensor:
-        """The pictures' answer with their headers; clean crops have none."""
+        """The logits of pictures with their headers; clean crops have none."""
         return self(batch.images[name], self.told(batch.headers[name]))
 
     def told(self, headers: Sequence[Header]) -> Tensor:
-        """What ``forward`` takes for bitstreams with these headers."""
+        """The second argument of ``forward`` for bitstreams with these headers."""
         return torch.tensor([quality(header) for header in headers], device=self.mean.device)
 
 
 def quality(header: Header) -> float:
     """VALUE as a fraction of its codec's range: 1 is the best, NaN unknown.
 
-    It is on a log scale where the codec says so. The encoding is ours; Wan et al. 2020 do not give theirs.
+    On a log scale for codecs that ask for one. The encoding is ours; Wan et al. 2020 do not give theirs.
     """
     if header.value is None:
         return math.nan

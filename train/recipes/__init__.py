@@ -1,4 +1,4 @@
-"""How a training learns: optimiser, learning rate, schedule. What is left open is the method's (the paper's)."""
+"""Recipes: optimiser, learning rate, schedule. Values not set default to the method's (the paper's)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Recipe:
             raise ValueError(f"--warmup {self.warmup:g} takes all of --epochs {self.epochs}: choose less")
 
     def filled(self, lr: float, batch: int, epochs: int) -> FullRecipe:
-        """This recipe, with these numbers where it has none."""
+        """This recipe, with these numbers where none are set."""
         given = {"lr": lr, "batch": batch, "epochs": epochs}
         chosen = {name: value for name, value in vars(self).items() if value is not None}
         return FullRecipe(**given | chosen)
@@ -45,7 +45,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class FullRecipe(Recipe):
-    """A recipe that leaves nothing open."""
+    """A recipe with all values set."""
 
     lr: float = 0.0
     batch: int = 1  #: samples of one optimiser step over all ranks

@@ -1,4 +1,4 @@
-"""Learning rates over time: asked with ``at(progress)`` before every step, told every epoch's selection loss."""
+"""Learning-rate schedules: ``at(progress)`` before every step; they receive every epoch's selection loss."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-FACTOR = 5.0  #: by which a plateau divides the learning rate
-PATIENCE = 3  #: epochs without improvement before it does
+FACTOR = 5.0  #: factor by which a plateau divides the learning rate
+PATIENCE = 3  #: epochs without improvement before the rate is divided
 
 
 @dataclass
 class Schedule:
-    """A constant learning rate, and what all schedules share. All fields are plain values and are saved.
+    """A constant learning rate, and the base of all schedules. All fields are plain values and are saved.
 
     The rate rises linearly during the first ``warmup`` epochs.
     """
@@ -38,7 +38,7 @@ class Schedule:
         return asdict(self)
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from another one's ``state``."""
+        """Continue from a saved ``state``."""
         vars(self).update(state)
 
 
@@ -55,13 +55,13 @@ class Cosine(Schedule):
 
 @dataclass
 class Plateau(Schedule):
-    """The learning rate, divided by 5 after some epochs in a row without a lower selection loss.
+    """The learning rate, divided by 5 after some epochs without improvement of the selection loss.
 
     As in Marie et al. 2022; ``count_before``, ``stop_at`` and ``restarts`` are quirks of its reference code.
     """
 
     patience: int = PATIENCE
-    count_before: bool = False  #: the loss before training counts, that of the first epoch does not
+    count_before: bool = False  #: count the loss before training, ignore that of the first epoch
     stop_at: float = 0.0  #: stop when a decay brings the learning rate here or below
     restarts: bool = False  #: the optimiser starts anew after each decay
     best: float = math.inf

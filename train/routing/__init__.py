@@ -1,4 +1,4 @@
-"""Several networks and a rule that says which of them answers: by the bitstream's header, or by the pictures."""
+"""Several networks and a rule that chooses among them by the bitstream's header or by the pictures."""
 
 from train.routing.router import OTHERWISE, NoExpert, Router
 

@@ -1,4 +1,4 @@
-"""From the checkpoints of an evaluation to rows of routers and committees."""
+"""Build routers and committees from the checkpoints of an evaluation."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def assemble(
     otherwise: str,
     columns: Sequence[str] = (),
 ) -> list[Candidate]:
-    """For each decision, and each method and seed among the checkpoints, a candidate made of those networks.
+    """One candidate for each decision, method and seed, made of the checkpoints of that method and seed.
 
-    A network as it comes is the router's base, and the branch for clean pictures. Methods whose checkpoints cannot
+    The pre-trained network is the router's base and the clean pictures' branch. Methods whose checkpoints cannot
     answer together are left out, and a note on stderr says why. Raises ValueError when that leaves none: two
-    checkpoints are for one column, a bin of the master has no checkpoint, or none says what it is for; NoExpert
-    when a router would have no answer for one of ``columns``.
+    checkpoints are for one column, a bin of the master has no checkpoint, or none names its column; NoExpert
+    when a router would have no network for one of ``columns``.
     """
     base = next((c for c in candidates if c.model["method"] == "pretrained"), None)
     teams: dict[tuple, list[Candidate]] = {}
@@ -47,7 +47,7 @@ def assemble(
         if candidate is not base and columns_of(candidate.model):
             key = tuple(candidate.model.get(name) for name in ("method", "seed"))
             teams.setdefault(key, []).append(candidate)
-    # One network for many columns is nothing to choose from.
+    # A network for many columns is no expert to choose from.
     teams = {key: team for key, team in teams.items() if len(team) > 1 or team[0].model.get("trained_on")}
     if not teams:
         raise ValueError("--router needs checkpoints that were trained for columns: give them as --checkpoint")
@@ -76,14 +76,14 @@ def _together(
         network = _committee(decision, team, base, bins)
         return _candidate(TITLES[decision], decision, network, team, {"decision": decision})
     router = _router(team, base, otherwise)
-    for column in columns:  # refused now, not by the first of its bitstreams
+    for column in columns:  # fail now, not at the first bitstream
         router.choose(header_of(column))
     said = {"otherwise": otherwise, "base": base is not None}
     return _candidate(TITLES[decision], decision, router, team, said)
 
 
 def columns_of(model: dict) -> tuple[str, ...]:
-    """The columns that a network was trained for, by the model's entry in results; ``clean`` as it comes."""
+    """The columns that a network was trained for, by its entry in results; ``clean`` for a pre-trained network."""
     if model.get("trained_on"):
         return (model["trained_on"],)
     if model.get("method") == "pretrained":
@@ -140,7 +140,7 @@ def _candidate(title: str, decision: str, network: Any, team: list[Candidate], s
 
 
 def adapting(candidates: Sequence[Candidate], batch: int) -> list[Candidate]:
-    """A twin of every candidate that adapts while it is tested. Raises ModelError when one has no batch norm."""
+    """A copy of every candidate that adapts during the test. Raises ModelError when one has no batch norm."""
     found = []
     for candidate in candidates:
         own = candidate.model

@@ -1,4 +1,4 @@
-"""Branches that could all answer, and who decides (Ghosh et al. 2018): a quality predictor, or the answers."""
+"""Branches combined by a master network or by their own predictions (Ghosh et al. 2018)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MASTERED = ("switched", "soft")  #: decisions that need a master
 
 
 def grouped(networks: Sequence[Callable[[Tensor], Tensor]], images: Tensor, chosen: Sequence[int]) -> Tensor:
-    """Logits, float32 (batch, classes): picture i is answered by network ``chosen[i]``, each in one batch."""
+    """Logits, float32 (batch, classes): picture i goes to network ``chosen[i]``; one batch per network."""
     found: list[Tensor | None] = [None] * len(chosen)
     for number in sorted(set(chosen)):
         rows = [row for row, own in enumerate(chosen) if own == number]

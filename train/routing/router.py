@@ -1,6 +1,6 @@
-"""The router: codec and quality are read from the bitstream's own header, and the expert for them answers.
+"""The router: it reads codec and quality from the bitstream's header and uses the expert for them.
 
-No network guesses the quality, so this bounds every method that has to guess it.
+No network estimates the quality, so this bounds methods that have to estimate it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from train.feed.data import Batch
 
 OTHERWISE = ("nearest", "base", "error")  #: what to do with a bitstream that no expert was trained for
-TOLERANCE = 0.1  #: relative, of values that a format tells roughly (JPEG 2000's ratio)
+TOLERANCE = 0.1  #: relative, for values that a format gives only roughly (JPEG 2000's ratio)
 
 Answering = Callable[[Tensor], Tensor]
 
@@ -36,7 +36,7 @@ class Router(nn.Module):
     """Experts by the column that each was trained for, as ``{"jpeg-10": network, "bpg-46": network}``.
 
     An expert is a ``Network`` or anything that takes uint8 pictures (batch, height, width, 3) and returns logits:
-    a TorchScript module, say. ``base`` answers what no expert is for. ``otherwise``: ``nearest``, the expert of
+    a TorchScript module, say. ``base`` is used without an expert. ``otherwise``: ``nearest``, the expert of
     the same codec whose quality is nearest, else ``base``; ``base``; or ``error``.
 
     >>> Router({"jpeg-10": expert}, base=pretrained).predict([path.read_bytes()])
@@ -61,10 +61,10 @@ class Router(nn.Module):
         self.net = nn.ModuleList(expert for expert in self.experts if isinstance(expert, nn.Module))
 
     def choose(self, header: Header) -> int:
-        """Index in ``experts`` of the one that answers. Raises NoExpert."""
+        """Index in ``experts`` of the expert for this header. Raises NoExpert."""
         same = [i for i, own in enumerate(self.headers) if own.codec == header.codec]
         if header.value is None:
-            fit = same if len(same) == 1 else []  # the format does not tell which of several it is
+            fit = same if len(same) == 1 else []  # without a quality, several experts cannot be told apart
         else:
             fit = [i for i in same if _agree(self.headers[i], header)]
             if not fit and self.otherwise == "nearest":
