@@ -50,7 +50,7 @@ def run(
     any_version: bool = False,
     say: Say | None = None,
 ) -> Summary:
-    """Make a dataset from the pictures of ``source``, or go on with one; what ``distort run`` does.
+    """Make a dataset from the pictures of ``source``, or resume one, as ``distort run`` does.
 
     ``distortions`` are names and presets, in a list or separated by commas. ``workers`` defaults to the cores that
     this process may use. ``part`` (k, n) makes every n-th shard from the k-th only. The other arguments are the
@@ -88,7 +88,7 @@ def add(
     any_version: bool = False,
     say: Say | None = None,
 ) -> Summary:
-    """Add columns to a dataset from its stored clean crops; what ``distort add`` does. See ``run``."""
+    """Add columns to a dataset from its stored clean crops, as ``distort add`` does. See ``run``."""
     where = Where(engine, workers, address)
     where.check()
     prepared = prepare_add(dataset, distortions, any_version=any_version)
@@ -96,7 +96,7 @@ def add(
 
 
 class Incomplete(DatasetError):
-    """Shards failed, or too many pictures are bad; ``summary`` says what was made."""
+    """Shards failed, or too many pictures are bad; ``summary`` tells what was made."""
 
     def __init__(self, message: str, summary: Summary):
         super().__init__(message)
@@ -105,7 +105,7 @@ class Incomplete(DatasetError):
 
 @dataclass(frozen=True)
 class Planning:
-    """What decides the plan of a dataset; the options of ``distort run`` of the same names."""
+    """The options of ``distort run`` that determine the plan, under the same names."""
 
     source: str
     crop: str
@@ -179,7 +179,7 @@ def prepare_add(
 
 
 def plan_source(options: Planning, say: Say | None = None) -> tuple[str, Plan, pa.Table]:
-    """Root of the source, plan and manifest; says what was found. Nothing is written."""
+    """Root of the source, plan and manifest. Reports what was found and writes nothing."""
     say = say or _nothing
     listing = sources.list_pictures(options.source, options.split, options.labels)
     if options.classes:
@@ -209,7 +209,7 @@ def dry_run(
     any_version: bool = False,
     say: Say | None = None,
 ) -> str:
-    """Everything that a run says and refuses before it writes, and what it would take."""
+    """All messages and checks of a run before it writes, and an estimate of time, disk and memory."""
     wanted = _parse(distortions)
     root, plan, manifest = plan_source(options, say)
     k, n = part

@@ -53,8 +53,8 @@ def main() -> None:
     help="File with the labels of a flat folder's pictures: 'name,label' lines, Kaggle's LOC_val_solution.csv, or "
     "one label a line in the order of the names (ImageNet's ground truth).",
 )
-@click.option("--limit", type=click.IntRange(1), help="Only so many pictures, a random sample of the source.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the order, random crops and noise.")
+@click.option("--limit", type=click.IntRange(1), help="Use a random sample of this many pictures.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the order, random crops and noise.")
 @click.option("--keep-order", is_flag=True, help="Keep the source's order; training wants it shuffled.")
 @click.option("--shard-size", type=click.IntRange(1), default=1000, show_default=True, help="Samples per shard.")
 @click.option(
@@ -68,11 +68,9 @@ def main() -> None:
 @SSIM
 @EXIF
 @MAX_BAD
+@click.option("--retry", is_flag=True, help="Remake shards, in all columns, whose bad pictures can be read now.")
 @click.option(
-    "--retry", is_flag=True, help="Make the shards again that lack pictures which can be read by now, all columns."
-)
-@click.option(
-    "--dry-run", is_flag=True, help="Only say what there is, what it would take (time, disk, memory), and stop."
+    "--dry-run", is_flag=True, help="Only print what was found and an estimate of time, disk and memory."
 )
 @click.option("--planned", is_flag=True, help="SOURCE is what DATASET was planned from: do not list it again.")
 @work
@@ -95,7 +93,7 @@ def run(**options: Any) -> None:
 @DISTORTIONS
 @work
 def add(**options: Any) -> None:
-    """Add columns to DATASET from its stored clean crops. What is there stays untouched."""
+    """Add columns to DATASET from its stored clean crops. Existing columns are not touched."""
     with _stoppable():
         _make(api.add, options)
 

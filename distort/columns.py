@@ -1,4 +1,4 @@
-"""``column.json``: what a column is made with, agreed on by everybody who makes shards of it."""
+"""``column.json``: how a column is made. All workers that make its shards must agree with it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ ADVICE = "\nUse what it was made with, or make a new dataset; --any-version mixe
 def declare(
     dataset: Dataset, distortions: list[Distortion], any_version: bool = False, again: bool = False
 ) -> None:
-    """Write ``column.json`` of every column that is new; refuse one that would be made otherwise here.
+    """Write ``column.json`` for new columns; refuse existing ones that this machine would make differently.
 
-    What is finished is only read, so its library versions may differ, unless some of it is made ``again``.
-    ``any_version`` lets them differ elsewhere, too, but no settings. Raises DatasetError, also when a codec cannot
-    hold crops of this size.
+    Finished columns are only read, so their library versions may differ, unless some shards are made ``again``.
+    With ``any_version``, versions may differ in all columns, but settings may not. Raises DatasetError, also when
+    a codec cannot hold crops of this size.
     """
     _check_size(dataset, distortions)
     for name, column in _described(dataset, distortions):
@@ -54,9 +54,9 @@ def _check_size(dataset: Dataset, distortions: list[Distortion]) -> None:
 
 
 def check(dataset: Dataset, specs: tuple[str, ...], any_version: bool = False) -> list[Distortion]:
-    """The distortions of ``specs``, when this machine makes them exactly as ``column.json`` says.
+    """The distortions of ``specs``, if this machine makes them exactly as ``column.json`` says.
 
-    Raises UnfitNode otherwise, before anything is written.
+    Raises UnfitNode before anything is written if it does not.
     """
     here = socket.gethostname()
     try:
@@ -96,9 +96,9 @@ def _column(name: str, extension: str, steps: list[dict]) -> tuple[str, dict]:
 
 
 def _clash(dataset: Dataset, name: str, column: dict, any_version: bool, again: bool = False) -> str:
-    """How ``column`` differs from what the dataset says of it, with advice; empty when it does not.
+    """How ``column`` differs from its ``column.json``, with advice; empty when equal.
 
-    Nothing is compared of finished clean crops, and no versions of other columns that are finished.
+    Finished clean crops are not compared. For other finished columns, versions are not compared.
     """
     finished = not again and name in dataset.columns and len(dataset.committed(name)) == dataset.plan.shards
     if finished and name == CLEAN:

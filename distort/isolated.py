@@ -1,4 +1,4 @@
-"""Decoding strangers' pictures without dying of it: a picture can crash its decoder, or need all memory."""
+"""Decodes untrusted pictures in a child process, since a picture can crash its decoder or exhaust memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def each(function: Callable[[T], str | None], items: Sequence[T]) -> Iterator[str | None]:
-    """``function`` of every item, in order, called in a child process; how it died, for an item that killed it.
+    """Yield ``function(item)`` in order, called in a child process; for an item that kills it, how the child died.
 
     The child is forked, which takes milliseconds: ``function`` must not use fsspec, locks or threads.
     """

@@ -1,4 +1,4 @@
-"""A whole job: agree on the plan and the columns with what is on disk, run the shards, sum up."""
+"""A whole job: check plan and columns against the dataset, run the shards, sum up."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from shards.storage import PARTIAL, Storage
 
 @dataclass(frozen=True)
 class Where:
-    """On which engine shards are made, and by how many workers."""
+    """The engine that makes the shards, and its number of workers."""
 
     engine: str = "local"
     workers: int | None = None  #: None: as many as the engine thinks right
@@ -52,7 +52,7 @@ class Interrupted(BaseException):
 
 @dataclass
 class Summary:
-    """What became of a job."""
+    """The outcome of a job."""
 
     columns: list[str]  #: that are there now
     shards: int = 0  #: finished now
@@ -86,7 +86,7 @@ def create(dataset: str, plan: Plan, manifest: pa.Table) -> Dataset:
 
 
 def find(dataset: str, plan: Plan, manifest: pa.Table) -> Dataset | None:
-    """The dataset when it is there with this plan; None when the folder is new or empty. Writes nothing.
+    """The dataset, if it exists with this plan; None if the folder is new or empty. Writes nothing.
 
     Raises DatasetError when the folder holds anything else.
     """
@@ -114,7 +114,7 @@ def _same(storage: Storage, manifest: pa.Table) -> bool:
 
 
 def reopen(dataset: str, source: str, split: str | None) -> Dataset:
-    """A dataset that is planned already, to go on with from ``source``, which is not listed.
+    """Open a planned dataset to resume it from ``source``, which is not listed again.
 
     Raises DatasetError, and SourceError when its manifest names files outside of the source.
     """
@@ -127,7 +127,7 @@ def reopen(dataset: str, source: str, split: str | None) -> Dataset:
 
 
 def unfinished(dataset: Dataset, names: Iterable[str], shards: range, only_add: bool) -> list[int]:
-    """Those of ``shards`` that lack a column; of those that have clean crops at least, for ``only_add``."""
+    """Those of ``shards`` that lack a column. With ``only_add``, only shards that have clean crops."""
     clean = dataset.committed(CLEAN)
     done = clean.intersection(*(dataset.committed(name) for name in names))
     if only_add:
@@ -204,7 +204,7 @@ def _pictures(plan: Plan, shards: Iterable[int]) -> int:
 
 @contextmanager
 def signals() -> Iterator[None]:
-    """SIGINT and SIGTERM raise Interrupted, once; what follows is clean-up and not disturbed again."""
+    """SIGINT and SIGTERM raise Interrupted once; further signals are ignored during clean-up."""
 
     def stop(signum: int, frame: object) -> None:
         for number in before:

@@ -40,7 +40,7 @@ class Sample:
 
 
 class Maker:
-    """Makes the samples of a dataset's columns. ``stages`` adds up what takes how long."""
+    """Makes the samples of a dataset's columns. ``stages`` adds up the time of each stage."""
 
     def __init__(self, dataset: Dataset, distortions: list[Distortion], source_root: str | None):
         self.dataset, self.distortions, self.root = dataset, distortions, source_root

@@ -1,4 +1,4 @@
-"""Before the hours of work: what the pictures are, and whether they can be read at all."""
+"""Pre-flight checks: what the source holds, and whether its pictures can be read."""
 
 from __future__ import annotations
 

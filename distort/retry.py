@@ -1,4 +1,4 @@
-"""Trying bad pictures again, once what was wrong with them is mended."""
+"""Retries bad pictures after their cause has been fixed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shards.plan import column_folder, manifest_rows, shard_name
 
 
 def mended(dataset: Dataset, root: str, distortions: list[Distortion], shards: Iterable[int]) -> list[int]:
-    """Those of ``shards`` with a picture in ``errors/`` of which every column can be made now."""
+    """Those of ``shards`` with a picture in ``errors/`` for which all columns can be made now."""
     return [
         shard
         for shard in sorted(dataset.shards_with_errors().intersection(shards))

@@ -1,7 +1,6 @@
-"""Class lists: which label a class has, whatever other classes are in the folder.
+"""Class lists: fixed labels for classes, independent of which classes a folder holds.
 
-With the list of ImageNet's 1000 synset ids, a folder with ten of them keeps the labels that a 1000-class network
-answers with.
+With the list of ImageNet's 1000 synset ids, a folder with ten of them keeps the labels of a 1000-class network.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What codecs and filters are; nothing here is about a particular one.
+"""Base classes of codecs and filters.
 
 A **codec** turns a picture into a bitstream and back; its rate is the length of the bitstream.
 A **filter** (noise, blur) turns a picture into a picture and has no rate.

@@ -1,4 +1,4 @@
-"""What all kinds of sources come down to: pictures with labels."""
+"""The common form of all sources: pictures with labels."""
 
 from __future__ import annotations
 
