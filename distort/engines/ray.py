@@ -7,6 +7,7 @@ shards.
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import pickle
 import secrets
@@ -138,7 +139,7 @@ def _connect(address: str | None) -> Any:
     _knock(address)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # Ray raises many types
         hint = "start one with 'ray start --head', or give --address or RAY_ADDRESS; RAY_AUTH_MODE must be its own"
         raise OSError(f"cannot join a Ray cluster at {address}: {error}; {hint}") from error

@@ -211,10 +211,10 @@ def forest(found: list[Results]) -> str:
 HEAD = """# Results: does expert training help?
 
 Written by `python experiments/imagenette/stage_6_write.py` from `experiments/imagenette/results/*.json`; the
-design, fixed before the first run, is in [experiments/imagenette](../experiments/imagenette/README.md). Intervals
-count pictures and seeds both ([report.md](report.md)). The pictures are ImageNet pictures, some of them training
-pictures of the network: **clean accuracy, and with it every accuracy here, is inflated**; differences between
-methods share that. What was not run is blank.
+design, fixed before the first run, is in `experiments/imagenette/README.md`. Intervals count pictures and seeds
+both ([report.md](report.md)). The pictures are ImageNet pictures, some of them training pictures of the network:
+**clean accuracy, and with it every accuracy here, is inflated**; differences between methods share that. What was
+not run is blank: so far only the scale `tiny`, which shows that everything works and says nothing else.
 
 ![Gain of the expert over fine-tuning, by column](results-gain.svg)
 """
