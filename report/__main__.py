@@ -1,6 +1,13 @@
-"""``python -m report``, the same as the command ``report``."""
+"""The command ``report``, also as ``python -m report``."""
 
-from report.cli import main
+from report.cli import main as command
+from shards.console import run
+
+
+def main() -> None:
+    """Run the command and end this process."""
+    run(command, "report")
+
 
 if __name__ == "__main__":
-    main(prog_name="report")
+    main()

@@ -1,6 +1,13 @@
-"""``python -m shards``, the same as the command ``shards``."""
+"""The command ``shards``, also as ``python -m shards``."""
 
-from shards.cli import main
+from shards.cli import main as command
+from shards.console import run
+
+
+def main() -> None:
+    """Run the command and end this process."""
+    run(command, "shards")
+
 
 if __name__ == "__main__":
-    main(prog_name="shards")
+    main()

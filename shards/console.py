@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import Any, Self
+from contextlib import suppress
+from typing import Any, NoReturn, Self
 
 import click
 from tqdm import tqdm
@@ -28,6 +29,23 @@ class Group(click.Group):
             if isinstance(error, BrokenPipeError) or os.environ.get("CODECPROOF_TRACEBACK"):
                 raise
             raise click.ClickException(plain(str(error))) from error
+
+
+def run(command: click.Group, name: str) -> NoReturn:
+    """Run ``command`` as the program ``name`` and end the process with its status.
+
+    The process ends without the destructors of native libraries: Arrow aborts in them when one of its threads is
+    still starting, so that a short command on a busy machine would die after its work is done.
+    """
+    try:
+        command.main(prog_name=name)
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # a closed pipe
+            stream.flush()
+    os._exit(status)
 
 
 class Bar:
