@@ -51,7 +51,7 @@ def test_a_run_asks_no_more_of_an_object_store_than_the_documentation_says():
     said = subprocess.run([sys.executable, SCRIPT, "requests"], capture_output=True, text=True, check=True).stdout
     assert "a picture 1, a shard 9 and 3 for each column" in said
     assert (
-        "**one for each picture, 9 for each shard, and 3 for each"
+        "**one per picture, 9 per shard, and 3 per column"
         in (SCRIPT.parents[1] / "docs" / "scaling.md").read_text()
     )
 
