@@ -66,3 +66,20 @@ def test_every_room_runs_as_a_module(room):
     done = subprocess.run([sys.executable, "-m", room, "--help"], capture_output=True, text=True)
     assert done.returncode == 0
     assert done.stdout.startswith(f"Usage: {room} ")
+
+
+@pytest.mark.parametrize(("body", "status"), [("pass", 0), ("raise ValueError('no such shard')", 1)])
+def test_a_command_ends_its_process_with_its_status_and_without_destructors(body, status):
+    code = (
+        "import atexit, click\n"
+        "from shards.console import Group, run\n"
+        "@click.group(cls=Group)\n"
+        "def main(): pass\n"
+        "@main.command()\n"
+        f"def work(): click.echo('worked'); {body}\n"
+        "atexit.register(print, 'torn down')\n"
+        "run(main, 'program')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "work"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (status, "worked\n")
+    assert ("no such shard" in done.stderr) == bool(status)
