@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from distort.engines.base import Engine, Outcome, Returned, Unit, run
-from distort.units import CommitColumn, Contents, MakePictures, OpenShard, Pictures, Result
+from distort.units import CommitColumn, Made, MakePictures, OpenShard, Pictures, ShardContents
 from shards.dataset import Dataset
 from shards.plan import Plan
 from shards.storage import Storage
@@ -70,14 +70,14 @@ class Simulated(Engine):
         self.clock = max(self.clock, end)
         yield unit, Returned(self._value(unit))
 
-    def _value(self, unit: Unit) -> Contents | Result:
+    def _value(self, unit: Unit) -> ShardContents | Made:
         if isinstance(unit, OpenShard):
-            return Contents(
+            return ShardContents(
                 ("clean", "a", "b", "c"), [ROW] * self.dataset.plan.pictures_of(unit.shard), stored=False
             )
         if isinstance(unit, MakePictures):
-            return Result(len(unit.rows), part=range(len(unit.rows)))
-        return Result()
+            return Made(len(unit.rows), part=range(len(unit.rows)))
+        return Made()
 
     def close(self) -> None:
         pass

@@ -29,7 +29,7 @@ ROW = 100  #: bytes of a sample's row in a Parquet file
 
 
 @dataclass(frozen=True)
-class Estimate:
+class PerSample:
     """Means per sample (crop) over the pictures measured."""
 
     pictures: int  #: that were measured
@@ -43,7 +43,7 @@ class Estimate:
         return self.reading + sum(self.seconds.values())
 
 
-class Rows(Unit):
+class MeasureRows(Unit):
     """Rows of the manifest to be measured."""
 
     shard = 0
@@ -61,14 +61,14 @@ class Measurement:
     specs: tuple[str, ...]
     budget: float
 
-    def __call__(self, unit: Unit, report: ReportProgress) -> Estimate | None:
-        assert isinstance(unit, Rows)
+    def __call__(self, unit: Unit, report: ReportProgress) -> PerSample | None:
+        assert isinstance(unit, MeasureRows)
         return _measure(self.root, self.plan, unit.rows, [parse(spec) for spec in self.specs], self.budget)
 
 
 def measure(
     root: str, plan: Plan, rows: list[dict], distortions: list[Distortion], budget: float
-) -> Estimate | None:
+) -> PerSample | None:
     """Make the columns of some pictures of the manifest, for ``budget`` seconds at most, and throw them away.
 
     That is done in a worker process, which shows what memory one needs, and dies alone. The first picture only
@@ -76,7 +76,7 @@ def measure(
     """
     engine = Local(Measurement(root, plan, tuple(d.spec for d in distortions), budget), workers=1)
     try:
-        engine.start(Rows(rows))
+        engine.start(MeasureRows(rows))
         while not (ended := list(engine.wait())):
             pass
         ((_, outcome),) = ended
@@ -87,7 +87,7 @@ def measure(
 
 def _measure(
     root: str, plan: Plan, rows: list[dict], distortions: list[Distortion], budget: float
-) -> Estimate | None:
+) -> PerSample | None:
     start, samples, used = time.monotonic(), 0, -1
     names = [CLEAN, *(d.name for d in distortions)]
     reading, seconds, stored = 0.0, dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
@@ -112,7 +112,7 @@ def _measure(
     if samples == 0:
         return None
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Estimate(
+    return PerSample(
         used,
         reading / samples,
         {name: value / samples for name, value in seconds.items()},
@@ -147,7 +147,7 @@ def _on_disk(length: int, labelled: bool) -> int:
     return TAR_BLOCK + -(-length // TAR_BLOCK) * TAR_BLOCK + (2 + 2 * labelled) * TAR_BLOCK + ROW
 
 
-def describe(estimate: Estimate, samples: int, workers: int, dataset: str) -> str:
+def describe(estimate: PerSample, samples: int, workers: int, dataset: str) -> str:
     """One line: time, disk and memory of ``samples`` crops made by ``workers``."""
     disk = samples * sum(estimate.stored.values())
     text = (
@@ -159,7 +159,7 @@ def describe(estimate: Estimate, samples: int, workers: int, dataset: str) -> st
     return text if free is None or free > disk else f"{text}\nonly {size(free)} are free at {dataset}"
 
 
-def by_column(estimate: Estimate) -> str:
+def by_column(estimate: PerSample) -> str:
     """A table of the columns: milliseconds and bytes of a sample, and shares of the time."""
     rows = [
         ["reading, crop", f"{1000 * estimate.reading:.1f}", "", f"{estimate.reading / estimate.per_sample:.0%}"]

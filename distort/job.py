@@ -14,7 +14,7 @@ import pyarrow as pa
 from distort import engines, sources
 from distort.columns import CLEAN
 from distort.distortion import Distortion
-from distort.engines.base import Done, Failed, Progress, Refused, run
+from distort.engines.base import Done, Failed, Progressed, Refused, run
 from distort.places import place
 from distort.progress import ShardProgress
 from distort.shard import ShardJob, ShardMaker
@@ -177,7 +177,7 @@ def _run(dataset: Dataset, job: ShardJob, todo: list[int], where: Where, summary
     try:
         for event in events:
             match event:
-                case Progress(shard, pictures, bad):
+                case Progressed(shard, pictures, bad):
                     progress.update(shard, pictures, bad)
                 case Refused(_, reason):
                     progress.note(f"{reason}\nIts shards go to other machines.")

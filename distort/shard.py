@@ -15,7 +15,7 @@ from distort.making import PLACES, Maker, Record
 from distort.pictures import BadPicture
 from distort.preflight import hopeless
 from distort.stages import Stages
-from distort.units import MARK_EVERY, CommitColumn, Contents, MakePictures, OpenShard, Result, WholeShard
+from distort.units import MARK_EVERY, CommitColumn, Made, MakePictures, OpenShard, ShardContents, WholeShard
 from shards.dataset import Dataset
 from shards.parts import PartWriter, read_part
 from shards.plan import manifest_rows, shard_name
@@ -57,7 +57,7 @@ class ShardMaker:
             self._opened = dataset, Maker(dataset, distortions, self.job.source_root)
         return self._opened
 
-    def __call__(self, unit: Unit, report: ReportProgress) -> Contents | Result | None:
+    def __call__(self, unit: Unit, report: ReportProgress) -> ShardContents | Made | None:
         dataset, maker = self._open()
         maker.stages = stages = Stages()
         match unit:
@@ -69,10 +69,10 @@ class ShardMaker:
                 return self._make(unit, report)
             case CommitColumn():
                 _publish(dataset, unit, (unit.column,), _from_parts(unit), stages)
-                return Result(stages=stages)
+                return Made(stages=stages)
         raise TypeError(f"no such unit: {unit}")
 
-    def _contents(self, shard: int) -> Contents | None:
+    def _contents(self, shard: int) -> ShardContents | None:
         """The missing columns of ``shard`` and its pictures. Without clean crops, all columns count as missing."""
         dataset, maker = self._open()
         names = [CLEAN, *(distortion.name for distortion in maker.distortions)]
@@ -80,10 +80,10 @@ class ShardMaker:
         if not missing:
             return None
         if CLEAN in missing:
-            return Contents(tuple(names), manifest_rows(dataset.storage, dataset.plan, shard), stored=False)
-        return Contents(tuple(missing), dataset.parquet(CLEAN, shard, PLACES)[0].to_pylist(), stored=True)
+            return ShardContents(tuple(names), manifest_rows(dataset.storage, dataset.plan, shard), stored=False)
+        return ShardContents(tuple(missing), dataset.parquet(CLEAN, shard, PLACES)[0].to_pylist(), stored=True)
 
-    def _make(self, unit: MakePictures, report: ReportProgress) -> Result:
+    def _make(self, unit: MakePictures, report: ReportProgress) -> Made:
         _, maker = self._open()
         path = unit.scratch / f"{unit.first:06d}-{secrets.token_hex(4)}.part"
         errors: list[dict] = []
@@ -91,12 +91,12 @@ class ShardMaker:
             for column, record, data in self._records(unit, errors, report):
                 with maker.stages.time("handing over"):
                     part.add(unit.columns.index(column), record, data)
-        return Result(len(unit.rows), errors, path, maker.stages)
+        return Made(len(unit.rows), errors, path, maker.stages)
 
-    def _whole(self, shard: int, report: ReportProgress) -> Result:
+    def _whole(self, shard: int, report: ReportProgress) -> Made:
         dataset, maker = self._open()
         if (contents := self._contents(shard)) is None:
-            return Result()
+            return Made()
         crops = dataset.plan.crops if contents.stored else 1
         errors: list[dict] = []
         with dataset.storage.scratch(shard) as scratch:
@@ -111,7 +111,7 @@ class ShardMaker:
                 report(done // crops, bad)
 
             _publish(dataset, unit, unit.columns, self._records(unit, errors, watched), maker.stages)
-        return Result(len(contents.rows) // crops, errors, None, maker.stages)
+        return Made(len(contents.rows) // crops, errors, None, maker.stages)
 
     def _records(self, unit: MakePictures, errors: list[dict], report: ReportProgress) -> Iterator[Record]:
         """The records of one picture after the other. Bad pictures are added to ``errors`` instead."""

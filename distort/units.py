@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from distort.engines.base import DEATHS, Died, Done, Event, Failed, Progress, Unit
+from distort.engines.base import DEATHS, Died, Done, Event, Failed, Progressed, Unit
 from distort.preflight import hopeless
 from distort.stages import Stages
 from shards.dataset import Dataset
@@ -21,14 +21,14 @@ REMOTE_CHUNK = 64  #: the same for a remote source, where pictures are fetched c
 
 @dataclass(frozen=True, eq=False)
 class WholeShard(Unit):
-    """Make a shard from beginning to end. Returns ``Result``."""
+    """Make a shard from beginning to end. Returns ``Made``."""
 
     shard: int
 
 
 @dataclass(frozen=True, eq=False)
 class OpenShard(Unit):
-    """Find out what is missing in a shard. Returns ``Contents``, or None when the shard is complete."""
+    """Find out what is missing in a shard. Returns ``ShardContents``, or None when the shard is complete."""
 
     shard: int
     scratch: Path
@@ -36,7 +36,7 @@ class OpenShard(Unit):
 
 @dataclass(frozen=True, eq=False)
 class MakePictures(Unit):
-    """Make the samples of some pictures of an open shard, into a part. Returns ``Result``."""
+    """Make the samples of some pictures of an open shard, into a part. Returns ``Made``."""
 
     shard: int
     scratch: Path
@@ -48,7 +48,7 @@ class MakePictures(Unit):
 
 @dataclass(frozen=True, eq=False)
 class CommitColumn(Unit):
-    """Assemble one column of a shard from its parts and publish it. Returns ``Result``."""
+    """Assemble one column of a shard from its parts and publish it. Returns ``Made``."""
 
     shard: int
     scratch: Path
@@ -58,7 +58,7 @@ class CommitColumn(Unit):
 
 
 @dataclass(frozen=True)
-class Contents:
+class ShardContents:
     """What has to be made for a shard."""
 
     columns: tuple[str, ...]
@@ -67,7 +67,7 @@ class Contents:
 
 
 @dataclass(frozen=True)
-class Result:
+class Made:
     done: int = 0  #: pictures, or stored crops
     errors: list[dict] = field(default_factory=list)  #: bad pictures: source and reason
     part: Path | None = None
@@ -88,9 +88,9 @@ class Shards:
     def again(self, unit: Unit) -> None:
         self.todo.appendleft(unit)
 
-    def ended(self, unit: Unit, value: Result) -> Iterator[Event]:
+    def ended(self, unit: Unit, value: Made) -> Iterator[Event]:
         self.stages.add(value.stages)
-        yield Progress(unit.shard, value.done, len(value.errors))
+        yield Progressed(unit.shard, value.done, len(value.errors))
         yield Done(unit.shard)
 
     def failed(self, unit: Unit, reason: str, storage: bool = False) -> Iterator[Event]:
@@ -168,17 +168,17 @@ class Pictures:
         else:
             self.retries.append(unit)
 
-    def ended(self, unit: Unit, value: Contents | Result | None) -> Iterator[Event]:
+    def ended(self, unit: Unit, value: ShardContents | Made | None) -> Iterator[Event]:
         self._mark()
         state = self.open.get(unit.shard)
-        if isinstance(value, Result):
+        if isinstance(value, Made):
             self.stages.add(value.stages)
         if state is None:  # the shard has failed meanwhile
             return
-        if isinstance(value, Contents):
+        if isinstance(value, ShardContents):
             state.opened, state.uncommitted = value, deque(value.columns)
             self.left += len(value.rows) - self.dataset.plan.pictures_of(unit.shard)
-        elif isinstance(unit, MakePictures) and isinstance(value, Result):
+        elif isinstance(unit, MakePictures) and isinstance(value, Made):
             yield from self._made(unit, value, state)
         elif isinstance(unit, CommitColumn) and state.committed + 1 < len(state.contents.columns):
             state.committed += 1
@@ -186,7 +186,7 @@ class Pictures:
             self._close(unit.shard)
             yield Done(unit.shard)
 
-    def _made(self, unit: MakePictures, value: Result, state: _Open) -> Iterator[Event]:
+    def _made(self, unit: MakePictures, value: Made, state: _Open) -> Iterator[Event]:
         assert value.part is not None  # MakePictures always writes a part
         state.parts[unit.first] = value.part
         state.done += value.done
@@ -195,7 +195,7 @@ class Pictures:
             yield from self.failed(unit, reason, storage=True)
             return
         crops = self.dataset.plan.crops if state.contents.stored else 1
-        yield Progress(unit.shard, state.done // crops, len(state.errors))
+        yield Progressed(unit.shard, state.done // crops, len(state.errors))
 
     def failed(self, unit: Unit, reason: str, storage: bool = False) -> Iterator[Event]:
         if unit.shard in self.open:
@@ -236,7 +236,7 @@ class _Open:
 
     stack: ExitStack  #: holds its scratch folder
     scratch: Path
-    opened: Contents | None = None
+    opened: ShardContents | None = None
     begun: int = 0  #: rows handed out
     done: int = 0
     uncommitted: deque[str] = field(default_factory=deque)  #: columns whose commit has not started
@@ -245,7 +245,7 @@ class _Open:
     errors: list[dict] = field(default_factory=list)
 
     @property
-    def contents(self) -> Contents:
+    def contents(self) -> ShardContents:
         """The contents of the shard, known once it has been opened."""
         assert self.opened is not None
         return self.opened

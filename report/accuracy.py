@@ -12,7 +12,7 @@ from report import intervals, names
 from report.answers import Answers
 from report.gather import MEASURED
 from report.gather import row as empty
-from report.groups import Group
+from report.groups import RunGroup
 from shards.dataset import natural
 
 #: The order in which methods are printed; any other comes at None, by name.
@@ -34,7 +34,7 @@ MATRIX = pa.schema(
 )
 
 
-def accuracy(groups: Sequence[Group], measured: pa.Table, answers: Answers) -> pa.Table:
+def accuracy(groups: Sequence[RunGroup], measured: pa.Table, answers: Answers) -> pa.Table:
     """Accuracy of each method at each distortion, with what that distortion costs.
 
     A model that was trained for one column counts at that column only, as in Table I; its accuracy elsewhere is
@@ -52,7 +52,7 @@ def accuracy(groups: Sequence[Group], measured: pa.Table, answers: Answers) -> p
     return pa.Table.from_pylist(rows, schema=ACCURACY)
 
 
-def matrix(groups: Sequence[Group], answers: Answers) -> pa.Table:
+def matrix(groups: Sequence[RunGroup], answers: Answers) -> pa.Table:
     """Accuracy of each method by the column it was trained on and the column it was tested on (Fig. 5)."""
     rows = [
         {
@@ -69,7 +69,7 @@ def matrix(groups: Sequence[Group], answers: Answers) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=MATRIX)
 
 
-def cells(group: Group) -> Iterator[tuple[tuple[str, str], list[dict]]]:
+def cells(group: RunGroup) -> Iterator[tuple[tuple[str, str], list[dict]]]:
     """The runs of a group by dataset and distortion, seeds in order."""
     found: dict[tuple[str, str], list[dict]] = defaultdict(list)
     for run in sorted(group.runs, key=lambda run: -1 if run["seed"] is None else run["seed"]):
@@ -77,7 +77,7 @@ def cells(group: Group) -> Iterator[tuple[tuple[str, str], list[dict]]]:
     return iter(found.items())
 
 
-def described(group: Group) -> dict[str, str]:
+def described(group: RunGroup) -> dict[str, str]:
     return {"arch": group.arch, "base": group.method, "method": group.name, "label": group.label}
 
 

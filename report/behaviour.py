@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from report import names
 from report.accuracy import cells, described, method_order
-from report.groups import Group
+from report.groups import RunGroup
 
 BINS = 15  #: of equal width, as Guo et al., On calibration of modern neural networks, ICML 2017
 #: One row per model, column and bin of confidence: answers, and sums over them. Seeds are added up.
@@ -57,7 +57,7 @@ class Behaviour:
             found, counts = np.unique(pairs, axis=0, return_counts=True)
             self._pairs[file, name] = np.column_stack([found, counts])
 
-    def calibration(self, groups: Sequence[Group]) -> pa.Table:
+    def calibration(self, groups: Sequence[RunGroup]) -> pa.Table:
         rows = []
         for group, (dataset, distortion), runs in _counting(groups):
             found = [bins for run in runs if (bins := self._bins.get((run["samples"], distortion))) is not None]
@@ -68,7 +68,7 @@ class Behaviour:
                     rows.append({**where, "bin": place, **counts})
         return pa.Table.from_pylist(_ordered(rows), schema=CALIBRATION)
 
-    def confusion(self, groups: Sequence[Group], classes: dict[str, Sequence[str]]) -> pa.Table:
+    def confusion(self, groups: Sequence[RunGroup], classes: dict[str, Sequence[str]]) -> pa.Table:
         """``classes`` are the names by label of each dataset."""
         rows = []
         for group, (dataset, distortion), runs in _counting(groups):
@@ -109,7 +109,7 @@ def by_class(confusion: Sequence[dict]) -> list[dict]:
     return sorted(made, key=lambda row: (row["accuracy"], row["class"]))
 
 
-def _counting(groups: Sequence[Group]) -> Iterable[tuple[Group, tuple[str, str], list[dict]]]:
+def _counting(groups: Sequence[RunGroup]) -> Iterable[tuple[RunGroup, tuple[str, str], list[dict]]]:
     """Groups with the columns at which they count, and their runs there."""
     for group in groups:
         for place, runs in cells(group):

@@ -29,7 +29,7 @@ class Contents:
     deltas: pa.Table
     calibration: pa.Table
     confusion: pa.Table
-    groups: list[groups.Group] = field(default_factory=list)
+    groups: list[groups.RunGroup] = field(default_factory=list)
     answers: Answers = field(default_factory=Answers)
     published: list[dict] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  #: what a reader has to know before trusting a number
@@ -118,7 +118,7 @@ def partial(runs: pa.Table, measured: pa.Table) -> list[str]:
     ]
 
 
-def unrecorded(found: Sequence[groups.Group]) -> list[str]:
+def unrecorded(found: Sequence[groups.RunGroup]) -> list[str]:
     """A sentence if trained models do not record their starting weights: pairs then cannot be checked."""
     silent = sorted({group.arch for group in found if group.trained_on is not None and group.start is None})
     if not silent:

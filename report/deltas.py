@@ -15,7 +15,7 @@ from report.accuracy import cells
 from report.answers import Answers
 from report.bd import Point, delta
 from report.gather import Pictures
-from report.groups import BASELINE, Group
+from report.groups import BASELINE, RunGroup
 from report.names import by
 
 #: ``bd_rate`` in percent: how many more bytes the test needs for the same quality; negative saves.
@@ -35,7 +35,7 @@ DELTAS = pa.schema(
 
 
 @dataclass(frozen=True)
-class Source:
+class Measured:
     """Where a point's numbers come from: a dataset's column, and the runs that were tested on it."""
 
     dataset: str
@@ -47,7 +47,7 @@ class Source:
 class Deltas:
     """Builds the table, and holds the data for its intervals."""
 
-    def __init__(self, pictures: Pictures, groups: Sequence[Group], answers: Answers):
+    def __init__(self, pictures: Pictures, groups: Sequence[RunGroup], answers: Answers):
         self.pictures, self.answers = pictures, answers
         self.runs = {
             (dataset, group.arch, group.name, distortion): (group, members)
@@ -120,7 +120,7 @@ class Deltas:
 
     def _pictures(self, rows: list[dict]) -> list[Point]:
         return [
-            Point(row["bpp_mean"], row["psnr_mean"], Source(row["dataset"], row["distortion"])) for row in rows
+            Point(row["bpp_mean"], row["psnr_mean"], Measured(row["dataset"], row["distortion"])) for row in rows
         ]
 
     def _accuracies(self, rows: list[dict]) -> list[Point]:
@@ -132,7 +132,7 @@ class Deltas:
             if group:
                 same = group.name if group.everywhere else group.trained_on
                 cluster = (row["dataset"], row["arch"], same, *(run["seed"] for run in members))
-            source = Source(row["dataset"], row["distortion"], members, cluster)
+            source = Measured(row["dataset"], row["distortion"], members, cluster)
             points.append(Point(row["bpp_mean"], row["accuracy"], source))
         return points
 

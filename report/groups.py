@@ -25,7 +25,7 @@ HASH = 7  #: characters of a hash in a label
 
 
 @dataclass
-class Group:
+class RunGroup:
     """Runs that differ in their seed alone. ``settings`` includes the protocol."""
 
     arch: str
@@ -55,7 +55,7 @@ class Group:
         return self.settings[START] or "scratch" if START in self.settings else None
 
 
-def grouped(runs: Sequence[dict]) -> list[Group]:
+def grouped(runs: Sequence[dict]) -> list[RunGroup]:
     """Sort rows of ``runs`` into groups with labels that are unique per network and column trained on."""
     found: dict[tuple, list[dict]] = defaultdict(list)
     for run in runs:
@@ -71,7 +71,7 @@ def grouped(runs: Sequence[dict]) -> list[Group]:
         for run in members:
             parts[run["weights"] if apart else None].append(run)
         groups += [_group(part, weights) for weights, part in parts.items()]
-    by_arch: dict[str, list[Group]] = defaultdict(list)
+    by_arch: dict[str, list[RunGroup]] = defaultdict(list)
     for group in groups:
         by_arch[group.arch].append(group)
     for rivals in by_arch.values():
@@ -84,16 +84,16 @@ def _identity(run: dict) -> tuple:
     return (*(run[name] for name in fields), run["seed"] is None)
 
 
-def _group(runs: list[dict], weights: str | None) -> Group:
+def _group(runs: list[dict], weights: str | None) -> RunGroup:
     first = runs[0]
     settings = json.loads(first["settings"])
     if first["protocol"] is not None:
         settings["protocol"] = first["protocol"]
     names = ("arch", "method", "title", "trained_on", "everywhere")
-    return Group(**{name: first[name] for name in names}, settings=settings, weights=weights, runs=runs)
+    return RunGroup(**{name: first[name] for name in names}, settings=settings, weights=weights, runs=runs)
 
 
-def _name(groups: list[Group]) -> None:
+def _name(groups: list[RunGroup]) -> None:
     """Set the variants of one network's groups."""
     methods = defaultdict(list)
     for group in groups:
@@ -132,17 +132,17 @@ def _name(groups: list[Group]) -> None:
                     group.variant = f"{group.variant}, {told}" if group.variant else told
 
 
-def _values(groups: Iterable[Group], key: str) -> set:
+def _values(groups: Iterable[RunGroup], key: str) -> set:
     return {(type(value := group.settings.get(key)).__name__, value) for group in groups}
 
 
-def _follows(groups: list[Group], key: str, cause: str) -> bool:
+def _follows(groups: list[RunGroup], key: str, cause: str) -> bool:
     """Whether ``key`` is a function of ``cause``."""
     pairs = {(group.settings.get(cause), group.settings.get(key)) for group in groups}
     return len(pairs) == len({first for first, _ in pairs})
 
 
-def _said(group: Group, named: list[str], unrecorded: bool) -> list[str]:
+def _said(group: RunGroup, named: list[str], unrecorded: bool) -> list[str]:
     if not group.settings and unrecorded:
         return ["settings not recorded"]
     return [say(key, group.settings[key]) for key in named if key in group.settings]
@@ -163,7 +163,7 @@ def say(key: str, value: Any) -> str:
     return f"{words} {value:g}" if isinstance(value, float) else f"{words} {value}"
 
 
-def share_start(a: Group, b: Group) -> bool:
+def share_start(a: RunGroup, b: RunGroup) -> bool:
     """Whether two groups began with the same weights, as far as the results say."""
     return None in (a.start, b.start) or a.start == b.start
 
@@ -172,14 +172,14 @@ def share_start(a: Group, b: Group) -> bool:
 class Baseline:
     """The fine-tuned group that a gain is relative to, or why there is none. ``remark``: the differences."""
 
-    group: Group | None
+    group: RunGroup | None
     reason: str = ""
     remark: str = ""
 
 
-def baselines(groups: Sequence[Group]) -> dict[int, Baseline]:
+def baselines(groups: Sequence[RunGroup]) -> dict[int, Baseline]:
     """``id`` -> baseline, for every group trained for one column except the fine-tuned ones."""
-    places: dict[tuple, list[Group]] = defaultdict(list)
+    places: dict[tuple, list[RunGroup]] = defaultdict(list)
     for group in groups:
         places[group.arch, group.trained_on].append(group)
     return {
@@ -189,7 +189,7 @@ def baselines(groups: Sequence[Group]) -> dict[int, Baseline]:
     }
 
 
-def baseline(group: Group, there: Sequence[Group]) -> Baseline:
+def baseline(group: RunGroup, there: Sequence[RunGroup]) -> Baseline:
     """The baseline of ``group``'s gain, among the groups of its network and column.
 
     It has the same starting weights and settings, except those that only methods with a teacher have and those
@@ -216,7 +216,7 @@ def baseline(group: Group, there: Sequence[Group]) -> Baseline:
     return Baseline(alike[0], remark=remark)
 
 
-def differences(a: Group, b: Group) -> list[str]:
+def differences(a: RunGroup, b: RunGroup) -> list[str]:
     """Settings that both groups have and that differ, except those that belong to one method."""
     shared = (a.settings.keys() & b.settings.keys()) - {"lr", *TAUGHT}
     return sorted(key for key in shared if a.settings[key] != b.settings[key])

@@ -22,7 +22,7 @@ from report.accuracy import cells
 from report.answers import Answers
 from report.behaviour import class_name
 from report.contents import Contents
-from report.groups import Group
+from report.groups import RunGroup
 from report.page import script_json
 from shards.dataset import Dataset
 from shards.errors import DatasetError
@@ -81,7 +81,7 @@ def lists_of(contents: Contents, label: str, column: str, count: int) -> Iterato
             yield title, [keys[i] for i in order if sign * difference[i] > 0]
 
 
-def _right(group: Group, dataset: str, column: str, answers: Answers) -> np.ndarray | None:
+def _right(group: RunGroup, dataset: str, column: str, answers: Answers) -> np.ndarray | None:
     """How often each picture was answered right, over the seeds."""
     matrix = answers.matrix(dict(cells(group)).get((dataset, column), []))
     return None if matrix is None else matrix.mean(0)

@@ -13,7 +13,7 @@ from report import groups as grouping
 from report import intervals, names
 from report.accuracy import cells, described, method_order
 from report.answers import Answers
-from report.groups import Group
+from report.groups import RunGroup
 
 #: The gain of each model over its fine-tuned baseline, in percentage points with its 95 % interval, or
 #: ``reason`` why there is none. ``remark``: notes on the comparison.
@@ -43,7 +43,7 @@ TESTS = pa.schema(
 )
 
 
-def gains(groups: Sequence[Group], answers: Answers) -> pa.Table:
+def gains(groups: Sequence[RunGroup], answers: Answers) -> pa.Table:
     """The gain of every model trained for a column, at that column and at all others (Fig. 5)."""
     rows = []
     found = grouping.baselines(groups)
@@ -91,13 +91,13 @@ def difference(a: Sequence[dict], b: Sequence[dict], answers: Answers) -> interv
     return intervals.estimate([ours - theirs] if same else [ours, -theirs], pseudo=1.0)
 
 
-def tests(groups: Sequence[Group], answers: Answers) -> pa.Table:
+def tests(groups: Sequence[RunGroup], answers: Answers) -> pa.Table:
     """Test each pair of methods at every column where both count, for models with the same starting weights.
 
     One seed each: McNemar's exact test. Several: Student's t of the mean difference over seeds and pictures,
     with the variance of ``intervals``. Models without per-sample results are left out.
     """
-    places: dict[tuple, list[tuple[Group, list[dict]]]] = defaultdict(list)
+    places: dict[tuple, list[tuple[RunGroup, list[dict]]]] = defaultdict(list)
     for group in groups:
         for (dataset, distortion), members in cells(group):
             if (group.everywhere or group.trained_on == distortion) and all(map(answers.has, members)):
@@ -121,7 +121,7 @@ def tests(groups: Sequence[Group], answers: Answers) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=TESTS)
 
 
-def _comparable(a: Group, b: Group) -> bool:
+def _comparable(a: RunGroup, b: RunGroup) -> bool:
     """Whether two methods have the same starting weights and, if both were trained for one column, settings."""
     if a.method == b.method or not grouping.share_start(a, b):
         return False

@@ -39,7 +39,7 @@ class UnfitNode(OSError):
 
 
 @dataclass(frozen=True)
-class Progress:
+class Progressed:
     """Number of its pictures that are done, and how many of those are bad."""
 
     shard: int
@@ -67,7 +67,7 @@ class Refused:
     reason: str
 
 
-Event = Progress | Done | Failed | Refused
+Event = Progressed | Done | Failed | Refused
 
 
 # Outcomes of a unit that an engine reports.

@@ -5,23 +5,23 @@ import signal
 import time
 
 from distort.shard import ShardMaker
-from distort.units import MakePictures, Result
+from distort.units import Made, MakePictures
 
 
 def work(unit, report):
-    return Result(2, [{}])
+    return Made(2, [{}])
 
 
 def odd_ones_fail(unit, report):
     if unit.shard % 2:
         raise ValueError(f"shard {unit.shard} is odd")
-    return Result()
+    return Made()
 
 
 def suicide(unit, report):
     if unit.shard == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-    return Result()
+    return Made()
 
 
 def disk_error(unit, report):
@@ -35,12 +35,12 @@ def crash(unit, report):
 def threads(unit, report):
     if os.environ["OMP_NUM_THREADS"] != "1":
         raise ValueError("not single-threaded")
-    return Result()
+    return Made()
 
 
 def slow(unit, report):
     time.sleep(60 * unit.shard)
-    return Result(os.getpid())
+    return Made(os.getpid())
 
 
 class Unreadable:

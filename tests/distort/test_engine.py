@@ -24,7 +24,7 @@ from distort.engines.base import (
     run,
 )
 from distort.engines.local import Local
-from distort.units import Result, Shards
+from distort.units import Made, Shards
 
 sys.path.append(str(Path(__file__).parent))  # workers get our path
 import engine_work as do
@@ -137,7 +137,7 @@ class Fleet(Engine):
 
     def wait(self) -> Iterator[tuple[Unit, Outcome]]:
         node = self.nodes[0]
-        yield self.flying.pop(), Unfit("another libjpeg", node) if node in self.unfit else Returned(Result())
+        yield self.flying.pop(), Unfit("another libjpeg", node) if node in self.unfit else Returned(Made())
 
     def avoid(self, node: str) -> bool:
         self.nodes.remove(node)

@@ -91,7 +91,7 @@ class EncodedSample(NamedTuple):
 
 
 @dataclass
-class Picture:
+class PictureReader:
     """One of the pictures of a sample: a column, or a mixture of several."""
 
     name: str
@@ -175,13 +175,13 @@ class Reader:
             readers = [columns[name] for name in names]
             decoders: list[Decode] = [decoder(dataset.column(name)) for name in names]
             if isinstance(part, str):
-                self.pictures.append(Picture(part, readers, decoders))
+                self.pictures.append(PictureReader(part, readers, decoders))
                 continue
             if part.online:
                 decoders = [
                     Distorting(decoder(dataset.column(CLEAN)), get(name), seed, epoch) for name in part.columns
                 ]
-            self.pictures.append(Picture(part.name, readers, decoders, part))
+            self.pictures.append(PictureReader(part.name, readers, decoders, part))
         self.columns = list(columns.values())
         self.teacher = None if source.teacher is None else CachedTeacher(dataset, source.teacher, files)
         self._compared: set[int] = set()
@@ -254,7 +254,9 @@ class Reader:
             },
         )
 
-    def _decode(self, picture: Picture, which: int, samples: Sequence[EncodedSample], out: np.ndarray) -> None:
+    def _decode(
+        self, picture: PictureReader, which: int, samples: Sequence[EncodedSample], out: np.ndarray
+    ) -> None:
         try:
             decoded = picture.decode(samples, which, out)
         except ValueError:
@@ -270,7 +272,7 @@ class Reader:
                     "distort them with a --crop"
                 )
 
-    def _find_undecodable(self, picture: Picture, which: int, samples: Sequence[EncodedSample]) -> None:
+    def _find_undecodable(self, picture: PictureReader, which: int, samples: Sequence[EncodedSample]) -> None:
         for sample in samples:
             try:
                 picture.decoders[sample.drawn[which]](sample.bitstreams[which])
@@ -279,7 +281,7 @@ class Reader:
                     f"{self._where(picture, which, sample)}: {error}; 'shards verify --decode' finds all such"
                 ) from None
 
-    def _where(self, picture: Picture, which: int, sample: EncodedSample) -> str:
+    def _where(self, picture: PictureReader, which: int, sample: EncodedSample) -> str:
         column = picture.columns[sample.drawn[which]].name
         return f"{self.url}: column '{column}', shard {sample.place >> ROW_BITS:06d}, key '{sample.key}'"
 
