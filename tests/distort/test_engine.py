@@ -16,7 +16,7 @@ from distort.engines.base import (
     Event,
     Failed,
     Outcome,
-    Progress,
+    Progressed,
     Refused,
     Returned,
     Unfit,
@@ -35,13 +35,13 @@ def calling(function, todo=range(5), workers: int = 2) -> Iterator[Event]:
 
 
 def finished(events) -> list[Event]:
-    return sorted((event for event in events if not isinstance(event, Progress)), key=lambda e: e.shard)
+    return sorted((event for event in events if not isinstance(event, Progressed)), key=lambda e: e.shard)
 
 
 def test_every_shard_is_done_once_and_reports():
     events = list(calling(do.work))
     assert finished(events) == [Done(i) for i in range(5)]
-    assert events.count(Progress(3, 2, 1)) == 1
+    assert events.count(Progressed(3, 2, 1)) == 1
 
 
 def test_a_failing_shard_does_not_stop_the_others():
