@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from distort.engines.base import Engine, Outcome, Returned, Unit, run
-from distort.units import CommitColumn, Made, MakePictures, OpenShard, Pictures, ShardContents
+from distort.units import CommitColumn, Made, MakePictures, OpenShard, PictureWork, ShardContents
 from shards.dataset import Dataset
 from shards.plan import Plan
 from shards.storage import Storage
@@ -92,7 +92,7 @@ def makespan(pictures: int, per_shard: int, workers: int, make: float, commit: f
         dataset = object.__new__(Dataset)
         dataset.storage, dataset.plan = storage, plan
         engine = Simulated(dataset, workers, make, commit)
-        for _ in run(engine, Pictures(dataset, range(plan.shards), workers, 1.0)):
+        for _ in run(engine, PictureWork(dataset, range(plan.shards), workers, 1.0)):
             pass
         return engine.clock
 

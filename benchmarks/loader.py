@@ -106,7 +106,7 @@ class Floor:
 
 
 def ours(columns: tuple[str, ...], workers: int = 0, url: str = options.dataset) -> Callable[[], Iterator]:
-    layout = slices.Layout(workers=max(workers, 1), shuffle=200)
+    layout = slices.EpochLayout(workers=max(workers, 1), shuffle=200)
     order = list(slices.training(pool, seed=0, epoch=0, batch=BATCH, layout=layout))
 
     def epoch():

@@ -110,7 +110,7 @@ def compare_feeding(compile: bool) -> None:
     def epochs():
         epoch = 0
         while True:
-            layout = slices.Layout(1, options.workers, shuffle=1000)
+            layout = slices.EpochLayout(1, options.workers, shuffle=1000)
             order = slices.training(pool, seed=0, epoch=epoch, batch=options.batch, layout=layout)
             with batches(Stream(source, list(order)), options.workers, pin=cuda) as feed:
                 yield from feed

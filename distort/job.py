@@ -19,7 +19,7 @@ from distort.places import place
 from distort.progress import ShardProgress
 from distort.shard import ShardJob, ShardMaker
 from distort.stages import Stages
-from distort.units import CHUNK, REMOTE_CHUNK, Pictures, Shards
+from distort.units import CHUNK, REMOTE_CHUNK, PictureWork, Shards
 from shards.clients import INDEX, write_indexes
 from shards.dataset import Dataset
 from shards.errors import DatasetError
@@ -168,7 +168,7 @@ def _run(dataset: Dataset, job: ShardJob, todo: list[int], where: Where, summary
     if engine.splits:
         remote = job.source_root is not None and place(job.source_root).remote
         chunk = REMOTE_CHUNK if remote else CHUNK
-        work: Pictures | Shards = Pictures(dataset, todo, engine.room(), job.max_bad, chunk)
+        work: PictureWork | Shards = PictureWork(dataset, todo, engine.room(), job.max_bad, chunk)
     else:
         work = Shards(todo)
     summary.workers = engine.room()

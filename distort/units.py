@@ -103,7 +103,7 @@ class Shards:
         pass
 
 
-class Pictures:
+class PictureWork:
     """Pictures of a few shards at a time, just enough to keep all workers of one machine busy.
 
     A shard is opened, free workers make its pictures in chunks, and after the last chunk its columns are

@@ -58,7 +58,7 @@ def collect(
     own = gather.measured(datasets)
     runs, answers, behaviour = results.runs(results_files, labels)
     found = groups.grouped(runs.to_pylist())
-    pictures = gather.Pictures(labels, answers)
+    pictures = gather.PictureTables(labels, answers)
     gains = significance.gains(found, answers)
     measured, scores = [own], [accuracy.accuracy(found, own, answers)]
     for table in published_tables:

@@ -14,7 +14,7 @@ from report import intervals
 from report.accuracy import cells
 from report.answers import Answers
 from report.bd import Point, delta
-from report.gather import Pictures
+from report.gather import PictureTables
 from report.groups import BASELINE, RunGroup
 from report.names import by
 
@@ -47,7 +47,7 @@ class Measured:
 class Deltas:
     """Builds the table, and holds the data for its intervals."""
 
-    def __init__(self, pictures: Pictures, groups: Sequence[RunGroup], answers: Answers):
+    def __init__(self, pictures: PictureTables, groups: Sequence[RunGroup], answers: Answers):
         self.pictures, self.answers = pictures, answers
         self.runs = {
             (dataset, group.arch, group.name, distortion): (group, members)

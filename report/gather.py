@@ -79,7 +79,7 @@ def mean_mse(psnr: pa.ChunkedArray) -> float:
     return float(np.where(np.isnan(db), 0.0, PEAK**2 / 10 ** (np.nan_to_num(db) / 10)).mean())
 
 
-class Pictures:
+class PictureTables:
     """Rate and PSNR picture by picture, in the order of ``answers``; read when first asked for."""
 
     def __init__(self, datasets: Mapping[str, Dataset], answers: Answers):

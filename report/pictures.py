@@ -46,7 +46,7 @@ def browser(contents: Contents, count: int) -> Browser:
     columns: list[tuple[str, str, str]] = []
     files: dict[str, bytes] = {}
     for label, dataset in contents.datasets.items() if count else ():
-        stored = Stored(dataset, f"{len(columns)}")
+        stored = StoredPictures(dataset, f"{len(columns)}")
         for name in (name for name in dataset.columns if name != "clean" and dataset.committed(name)):
             lists = [(title, keys) for title, keys in lists_of(contents, label, name, count) if keys]
             try:
@@ -87,7 +87,7 @@ def _right(group: RunGroup, dataset: str, column: str, answers: Answers) -> np.n
     return None if matrix is None else matrix.mean(0)
 
 
-class Stored:
+class StoredPictures:
     """Pictures of one dataset as lossless WebP files, each decoded once."""
 
     def __init__(self, dataset: Dataset, prefix: str):
@@ -116,7 +116,7 @@ class Stored:
         return self._shards[key]
 
 
-def _script(contents: Contents, label: str, column: str, lists: Lists, stored: Stored) -> str:
+def _script(contents: Contents, label: str, column: str, lists: Lists, stored: StoredPictures) -> str:
     """JavaScript that passes the page everything to show for one column."""
     keys = list(dict.fromkeys(key for _, found in lists for key in found))
     table = stored.dataset.table(column, ["key", "label", "bytes", "psnr", "ssim"])

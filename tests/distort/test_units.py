@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from distort.engines.base import run
-from distort.units import MakePictures, Pictures
+from distort.units import MakePictures, PictureWork
 from shards.dataset import Dataset
 from shards.plan import Plan
 from shards.storage import Storage
@@ -36,7 +36,7 @@ def plan(tmp_path):
 
 def test_few_shards_are_open_at_a_time_and_chunks_shrink_at_the_end(plan, tmp_path):
     engine = workers_benchmark.Simulated(plan, 2, 0.015, 0.0003)
-    work = Pictures(plan, range(4), 2, 1.0)
+    work = PictureWork(plan, range(4), 2, 1.0)
     sizes, most = [], 0
     start = engine.start
 

@@ -11,7 +11,7 @@ import shards
 from distort.engines.base import Done, Failed, run
 from distort.engines.local import Local
 from distort.shard import ShardJob
-from distort.units import Pictures
+from distort.units import PictureWork
 
 sys.path.append(str(Path(__file__).parents[1] / "distort"))  # workers get our path
 import engine_work as do
@@ -53,7 +53,7 @@ def crash(dataset: Path, source: str | None, tmp_path: Path):
         for name in names:
             (copy / name / f"{shard:06d}.parquet").unlink()
     job = ShardJob(str(copy), ("jpeg-10",), source)
-    return copy, list(run(Local(do.Crashing(job), 2), Pictures(shards.open(copy), range(5), 2, 1.0)))
+    return copy, list(run(Local(do.Crashing(job), 2), PictureWork(shards.open(copy), range(5), 2, 1.0)))
 
 
 def test_a_picture_that_crashes_its_decoder_is_a_bad_one(dataset, tree, tmp_path):

@@ -35,7 +35,7 @@ def order_of(root, ranks=1, workers=1, batch=4, epoch=0, shuffle=1, scattered=Fa
     """The batches of every rank."""
     counts = counts_of(root)
     pool = slices.between(counts, 0, sum(counts))
-    layout = slices.Layout(ranks, workers, 1, shuffle, scattered)
+    layout = slices.EpochLayout(ranks, workers, 1, shuffle, scattered)
     order = slices.training(pool, seed=0, epoch=epoch, batch=batch * ranks, layout=layout)
     return [slices.of_rank(order, rank, ranks) for rank in range(ranks)]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from train.feed import slices
-from train.feed.slices import Layout, Run
+from train.feed.slices import EpochLayout, Run
 
 COUNTS = [50, 7, 0, 33, 1, 29]
 TOTAL = sum(COUNTS)
@@ -24,7 +24,7 @@ def everything(counts):
 
 def epoch(number, ranks=2, workers=3, counts=COUNTS, *, seed=0, micro=4, accumulate=1, **layout):
     pool = slices.between(counts, 0, sum(counts))
-    layout = Layout(ranks, workers, accumulate, **layout)
+    layout = EpochLayout(ranks, workers, accumulate, **layout)
     return slices.training(pool, seed=seed, epoch=number, batch=micro * ranks * accumulate, layout=layout)
 
 
@@ -45,10 +45,10 @@ def test_accumulation_makes_the_step_larger():
 @pytest.mark.parametrize(
     ("layout", "batch", "seed", "number", "sha256"),
     [
-        (Layout(1, 1, 1, 1000), 64, 0, 0, "1a5b2b451c06ba10575334722eec9a0e68fdf4275875b56238ded268e79cea8b"),
-        (Layout(2, 3, 2, 100), 32, 5, 2, "4fcb19f8ac55fd59c8b8168669e910345403687bbbdd1f718a69c9e0c81b01f7"),
-        (Layout(3, 2, 1, 1), 48, 1, 7, "6a8cd1e284bcba16f4f2afeb3a6dc596b45373975aa52fb4fc6be34560176b79"),
-        (Layout(1, 2, 1, 200), 64, 3, 1, "70bd2315f8647af4ed6e70ceaaecabf8d8196aac87dee05dac9a631eb9c0fde0"),
+        (EpochLayout(1, 1, 1, 1000), 64, 0, 0, "1a5b2b451c06ba10575334722eec9a0e68fdf4275875b56238ded268e79cea8b"),
+        (EpochLayout(2, 3, 2, 100), 32, 5, 2, "4fcb19f8ac55fd59c8b8168669e910345403687bbbdd1f718a69c9e0c81b01f7"),
+        (EpochLayout(3, 2, 1, 1), 48, 1, 7, "6a8cd1e284bcba16f4f2afeb3a6dc596b45373975aa52fb4fc6be34560176b79"),
+        (EpochLayout(1, 2, 1, 200), 64, 3, 1, "70bd2315f8647af4ed6e70ceaaecabf8d8196aac87dee05dac9a631eb9c0fde0"),
     ],
 )
 def test_the_order_of_an_epoch_is_what_the_first_version_read(layout, batch, seed, number, sha256):

@@ -77,11 +77,11 @@ class Training:
                 self._finish_epoch(measured)
                 self._save()
 
-    def _own_layout(self) -> slices.Layout:
+    def _own_layout(self) -> slices.EpochLayout:
         chosen, accumulate = self.job.settings, self.job.settings.accumulate
         if self.job.training.scattered:
-            return slices.Layout(shuffle=chosen.shuffle, scattered=True)
-        return slices.Layout(self.world.size, self.workers, accumulate, chosen.shuffle)
+            return slices.EpochLayout(shuffle=chosen.shuffle, scattered=True)
+        return slices.EpochLayout(self.world.size, self.workers, accumulate, chosen.shuffle)
 
     def _stream(self) -> Stream:
         """What is left of this rank's epoch."""
@@ -246,7 +246,7 @@ class Training:
         sums = self._share_of(everyone) if state["step"] else {}
         self.state = State(schedule, **state, sums=sums)
         if self.state.step:
-            self.layout = slices.Layout(**there["order"])
+            self.layout = slices.EpochLayout(**there["order"])
         self.stepper.load(there)
 
     def _share_of(self, everyone: list[dict[str, float]]) -> dict[str, float]:

@@ -108,7 +108,7 @@ def steps_per_epoch(samples: int, batch: int) -> int:
     return samples // batch
 
 
-class Layout(NamedTuple):
+class EpochLayout(NamedTuple):
     """The numbers that decided the order of an epoch when it began.
 
     A run continued with other ranks or workers keeps the order of its current epoch.
@@ -121,7 +121,7 @@ class Layout(NamedTuple):
     scattered: bool = False  #: every sample anywhere in the epoch; the other numbers then mean nothing
 
 
-def training(pool: Sequence[Run], *, seed: int, epoch: int, batch: int, layout: Layout) -> np.ndarray:
+def training(pool: Sequence[Run], *, seed: int, epoch: int, batch: int, layout: EpochLayout) -> np.ndarray:
     """The order of one epoch: places, int64 (steps, batch). No sample twice; less than one step is left out.
 
     By default the runs of the pool are permuted and joined, and every epoch starts at another position, so that
@@ -147,7 +147,7 @@ def training(pool: Sequence[Run], *, seed: int, epoch: int, batch: int, layout: 
     return order.reshape(steps, batch)
 
 
-def _parts(pool: Sequence[Run], seed: int, epoch: int, layout: Layout, micro: int) -> list[Slice]:
+def _parts(pool: Sequence[Run], seed: int, epoch: int, layout: EpochLayout, micro: int) -> list[Slice]:
     """What each worker of each rank reads: exactly the samples that its batches need."""
     rng = np.random.default_rng([seed, epoch])
     line = [pool[i] for i in rng.permutation(len(pool))]
