@@ -64,13 +64,16 @@ def header(name: str, size: int) -> bytes:
 
 
 class TarWriter:
-    """Writes a deterministic USTAR file sequentially and tracks its size and sha256."""
+    """Writes a deterministic USTAR file sequentially and tracks its size and sha256.
+
+    What a writer that died left at ``path`` is overwritten; the folder belongs to this run.
+    """
 
     def __init__(self, path: Path):
         self.path = path
         self.sha256 = hashlib.sha256()
         self.size = 0
-        self._file = path.open("xb")
+        self._file = path.open("wb")
 
     def _write(self, data: bytes) -> None:
         self._file.write(data)

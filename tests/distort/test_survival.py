@@ -2,14 +2,20 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+
+from distort.shard import ShardJob, ShardMaker
+from distort.units import CommitColumn, MakePictures, OpenShard
+from shards.dataset import Dataset
 
 
 def distort(tree, d, *more):
@@ -89,6 +95,21 @@ def test_a_killed_worker_costs_pictures_and_not_a_shard(dataset, tree, tmp_path,
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr
     assert "failed" not in stderr
+    assert digests(d) == digests(dataset)
+
+
+def test_a_commit_is_repeated_when_its_worker_died_in_it(dataset, tmp_path, digests):
+    d = tmp_path / "d"
+    shutil.copytree(dataset, d)
+    for path in d.glob("jpeg-10/*000001.*"):
+        path.unlink()
+    make = partial(ShardMaker(ShardJob(str(d), ("jpeg-10",))), report=lambda done, bad: None)
+    with Dataset(d).storage.scratch(1) as scratch:
+        contents = make(OpenShard(1, scratch))
+        columns, rows = contents.columns, contents.rows
+        part = make(MakePictures(1, scratch, columns, 0, rows)).part
+        (scratch / "jpeg-10-000001.tar").write_bytes(b"cut short")
+        make(CommitColumn(1, scratch, columns, "jpeg-10", [part]))
     assert digests(d) == digests(dataset)
 
 
