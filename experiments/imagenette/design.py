@@ -10,7 +10,7 @@ from pathlib import Path
 
 ARCH = "lite0"
 START = ["--arch", ARCH, "--weights", "imagenet"]
-METHODS = ("finetune", "expert", "stability")  #: whose learning rate is tuned
+METHODS = ("finetune", "expert", "stability", "mixture")  #: whose learning rate is tuned
 ALPHA = 0.01  #: the paper's; its weight against a mean over samples is 384 times this
 TUNING_SEED = 100  #: no seed of the comparison
 
@@ -40,7 +40,7 @@ SCALES = {
         rates=(1e-4, 3e-4), epochs=1, batch=20, seeds=2, alphas=(0.0,), alpha_seeds=1, options=("--workers", "1"),
     ),
     "cpu": Scale(
-        crop="center:128", train=600, tune=100, test=None, columns=("jpeg-5", "j2k-200"), tuning_column="jpeg-5",
+        crop="center:128", train=400, tune=100, test=None, columns=("jpeg-5", "j2k-200"), tuning_column="jpeg-5",
         rates=(3e-5, 1e-4, 3e-4), epochs=1, batch=32, seeds=5, alphas=(0.0, 0.1, 10.0), alpha_seeds=3,
         options=("--workers", "1"),
     ),
@@ -58,7 +58,7 @@ class Run:
     """One training of the comparison."""
 
     method: str  #: command of ``train``
-    column: str
+    column: str  #: of the samples; of a mixture: all columns, joined by "+"
     seed: int
     factor: float = 1.0  #: on alpha; experts only
 
@@ -66,6 +66,11 @@ class Run:
     def name(self) -> str:
         label = self.method if self.factor == 1 else f"{self.method}-alpha-{self.factor:g}"
         return f"{label}_{self.column}_{self.seed}"
+
+
+def trained_on(method: str, scale: Scale, column: str) -> str:
+    """The column that a run of a method is trained on to be judged at ``column``."""
+    return {"stability": "clean", "mixture": "+".join(scale.columns)}.get(method, column)
 
 
 def runs(scale: Scale) -> list[Run]:
@@ -76,7 +81,11 @@ def runs(scale: Scale) -> list[Run]:
         for column in scale.columns
         for method in ("finetune", "expert")
     ]
-    found += [Run("stability", "clean", seed) for seed in range(scale.alpha_seeds)]
+    found += [
+        Run(method, trained_on(method, scale, ""), seed)
+        for seed in range(scale.alpha_seeds)
+        for method in ("stability", "mixture")
+    ]
     found += [Run("batchnorm", column, 0) for column in scale.columns]
     return found + [
         Run("expert", scale.tuning_column, seed, factor)
@@ -108,8 +117,9 @@ def train(
         return
     if rate is not None:
         more = ("--lr", rate, *more)
+    columns = ("--columns", column.replace("+", ",")) if method == "mixture" else ("--column", column)
     call(
-        "train", method, work / "data/train", "--val", work / "data/tune", "--select-on", "validation",
-        "--column", column, *START, "--epochs", scale.epochs, "--batch", scale.batch,
+        "train", method, work / "data/train", "--val", work / "data/tune", "--select-on", "validation", *START,
+        *columns, "--epochs", scale.epochs, "--batch", scale.batch,
         "--seed", seed, "--test-columns", "none", "--resume", "--out", out, *scale.options, *more,
     )  # fmt: skip

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 
-from design import METHODS, TUNING_SEED, arguments, call, train
+from design import METHODS, TUNING_SEED, arguments, call, train, trained_on
 
 if __name__ == "__main__":
     work, _, scale = arguments(__doc__)
     chosen = {}
     for method in METHODS:
-        column = "clean" if method == "stability" else scale.tuning_column
+        column = trained_on(method, scale, scale.tuning_column)
         tried = {}
         for rate in scale.rates:
             out = work / "tuning" / f"{method}_{rate:g}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from design import ARCH, arguments, call, runs
 
 ANSWERS = {"present": ["--present-classes"], "all": []}
+EVERY_COLUMN = ("stability", "mixture")  #: methods that are judged at every column
 
 if __name__ == "__main__":
     work, _, scale = arguments(__doc__)
@@ -17,7 +18,9 @@ if __name__ == "__main__":
                 "--columns", ",".join(["clean", *scale.columns]), "--out", out, *options,
             )  # fmt: skip
         for run in finished:
-            columns = ["clean", *scale.columns] if run.method == "stability" else [run.column]
+            if answers == "all" and run.factor != 1:  # the alpha curve is drawn among the classes of the subset
+                continue
+            columns = ["clean", *scale.columns] if run.method in EVERY_COLUMN else [run.column]
             out = work / "results" / answers / run.name / "results.json"
             if not out.exists():
                 call(

@@ -36,11 +36,11 @@ def answers(folder: Path) -> tuple[dict, list[str]]:
 
 
 def collect(work: Path, name: str) -> tuple[dict | None, list[str]]:
-    """One model's answers of both kinds; None when it was not evaluated."""
+    """One model's answers of each kind it was evaluated for; None when it was not evaluated."""
     folders = {kind: work / "results" / kind / name for kind in ANSWERS}
-    if not all((folder / "results.json").exists() for folder in folders.values()):
+    found = {kind: answers(folder) for kind, folder in folders.items() if (folder / "results.json").exists()}
+    if "present" not in found:
         return None, []
-    found = {kind: answers(folder) for kind, folder in folders.items()}
     return {kind: columns for kind, (columns, _) in found.items()}, found["present"][1]
 
 
