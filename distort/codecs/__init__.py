@@ -1,8 +1,8 @@
 """The codecs and filters by name, and decoders for the columns they write.
 
 A new one is a subclass of ``Codec`` or ``Filter`` in its own file and one line in ``REGISTRY``; other packages
-announce theirs in the entry-point group ``codecproof.codecs`` (name = module:Class). A codec's module is imported
-when a distortion or a column needs it: a worker that reads JPEG loads no HEVC library.
+register theirs in the entry-point group ``codecproof.codecs`` (name = module:Class). A codec's module is imported
+only when a distortion or a column needs it, so a worker that reads JPEG loads no HEVC library.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ REGISTRY = {
     "tvl1": "distort.codecs.tv_l1:TvL1",
 }
 GROUPS = ("codecproof.codecs", "distort.codecs")  #: the second is the old name of the first
-LOSSLESS = "lossless "  #: how ``column.json`` calls the step that stores pictures without a bitstream
+LOSSLESS = "lossless "  #: prefix, in ``column.json``, of the step that stores pictures without a bitstream
 
-#: Who decodes a file of which only the extension is known. Columns say more, see ``decoder``.
+#: Extension -> the codec that decodes such a file when there is no ``column.json``; see ``decoder``.
 EXTENSIONS = {"jpg": "jpeg", "jp2": "j2k", "png": "lossless png", "qoi": "lossless qoi"} | {
     name: name for name in ("bpg", "hevc", "webp", "avif", "jxl")
 }
@@ -51,13 +51,13 @@ EXTENSIONS = {"jpg": "jpeg", "jp2": "j2k", "png": "lossless png", "qoi": "lossle
 
 @functools.cache
 def _registry() -> dict[str, str]:
-    """Name -> module:Class. Our own come first and cannot be replaced."""
+    """Name -> module:Class. Built-in names come first and cannot be replaced."""
     found = dict(REGISTRY)
     for group in GROUPS:
         for entry in entry_points(group=group):
             if not grammar.NAME.fullmatch(entry.name):
                 raise ValueError(
-                    f"a package announces a codec as '{entry.name}' ({entry.value}): a name is letters, digits "
+                    f"a package registers a codec as '{entry.name}' ({entry.value}): a name is letters, digits "
                     "and underscores, with dashes only before a letter"
                 )
             found.setdefault(entry.name, entry.value)
@@ -65,7 +65,7 @@ def _registry() -> dict[str, str]:
 
 
 def names() -> list[str]:
-    """All registered names, our own first."""
+    """All registered names, built-in ones first."""
     return list(_registry())
 
 
@@ -73,22 +73,22 @@ def names() -> list[str]:
 def load(name: str) -> type[Step]:
     """The class registered as ``name``.
 
-    Raises KeyError when there is none, ImportError when it or a library of it cannot be imported.
+    Raises KeyError when there is none, ImportError when it or a library it needs cannot be imported.
     """
     module, _, attribute = _registry()[name].partition(":")
     try:
         step = getattr(importlib.import_module(module), attribute)
     except AttributeError as error:
-        raise ImportError(f"'{name}' is announced as {module}:{attribute}: {error}") from error
+        raise ImportError(f"'{name}' is registered as {module}:{attribute}: {error}") from error
     if not (isinstance(step, type) and issubclass(step, Step)):
-        raise ImportError(f"'{name}' is announced as {module}:{attribute}, which is no Codec and no Filter")
+        raise ImportError(f"'{name}' is registered as {module}:{attribute}, which is neither a Codec nor a Filter")
     return step
 
 
 def get(name: str) -> Distortion:
-    """The distortion called ``name``, for arrays: ``codecs.get("bpg-41").roundtrip(rgb)``.
+    """The distortion called ``name``, to apply to arrays: ``codecs.get("bpg-41").roundtrip(rgb)``.
 
-    Chains work too ("noise-20+jpeg-10"). Raises ValueError, with the nearest name, for one that does not exist.
+    Chains work too ("noise-20+jpeg-10"). Raises ValueError for an unknown name and suggests the nearest one.
     """
     from distort.distortion import parse  # which imports this module
 
@@ -96,7 +96,7 @@ def get(name: str) -> Distortion:
 
 
 class ColumnDecoder:
-    """A decoder whose pictures are checked; every failure is a ValueError that says what could not be decoded."""
+    """Wraps a ``Decoder``: checks its pictures and turns every failure into a ValueError that names the format."""
 
     def __init__(self, decoder: Decoder, extension: str):
         self._decoder, self.extension = decoder, extension
@@ -104,12 +104,13 @@ class ColumnDecoder:
     def __call__(self, data: bytes, out: np.ndarray | None = None) -> np.ndarray:
         """The uint8 (height, width, 3) picture in a bitstream.
 
-        ``out``: an array to write it into. It is returned when the picture has its shape, otherwise a new array.
+        If ``out`` has the picture's shape, the picture is written into it and ``out`` is returned; otherwise a new
+        array is returned.
         """
         try:
             rgb = self._decoder.decode(data, out)
         except Exception as error:  # a codec of another package may raise anything on damaged data
-            if out is not None:  # which may only have the wrong shape
+            if out is not None:  # perhaps only its shape is wrong
                 return self._into(self(data), out)
             raise ValueError(f"not a readable .{self.extension} bitstream: {error}") from error
         return self._into(self._checked(rgb), out)
@@ -117,7 +118,7 @@ class ColumnDecoder:
     def batch(self, batch: list[bytes], out: np.ndarray | None = None) -> list[np.ndarray]:
         """The pictures of several bitstreams; ``out`` is (len(batch), height, width, 3), used as in a single call.
 
-        When any of them fails they are decoded one by one, so that the error is that of the first bad one.
+        If any of them fails, they are decoded one by one, so that the error raised is that of the first bad one.
         """
         places: Sequence[Any] = [None] * len(batch) if out is None else list(out)
         inner = self._decoder
@@ -150,10 +151,10 @@ class ColumnDecoder:
 
 
 def decoder(column: str | dict, device: str = "cpu") -> ColumnDecoder:
-    """The decoder for a column: by the contents of its ``column.json``, or by a file extension alone.
+    """The decoder for a column, given the contents of its ``column.json``, or a file extension alone.
 
-    An extension is not enough for a codec whose decoder needs settings. ``device``: where a model runs.
-    Raises DatasetError when the codec is not installed, or not with the model that the settings name.
+    An extension is not enough for a codec whose decoder needs settings. ``device``: where a model runs ("cuda:0").
+    Raises DatasetError when the codec is not installed, or when it has another model than the settings name.
     """
     if isinstance(column, str):
         return ColumnDecoder(_by_extension(column), column)
@@ -172,13 +173,15 @@ def _by_name(name: str, settings: dict, device: str) -> Decoder:
 
         store = lossless.LOSSLESS.get(name.removeprefix(LOSSLESS))
         if store is None:
-            raise ValueError(f"there is no {name} store here; there are {', '.join(lossless.LOSSLESS)}")
+            raise ValueError(
+                f"unknown format '{name}'; this version reads lossless {', '.join(lossless.LOSSLESS)}"
+            )
         return Decoder(store.decode, into=True)
     try:
         step = load(name)
     except KeyError:
         raise ValueError(
-            f"the codec '{name}' is not installed here: install the package that announces it in the entry-point "
+            f"the codec '{name}' is not installed here: install the package that registers it in the entry-point "
             f"group {GROUPS[0]}"
         ) from None
     except ImportError as error:
@@ -195,7 +198,7 @@ def _by_extension(extension: str) -> Decoder:
         step = load(name)
         if issubclass(step, Codec) and step.extension == extension:
             return Decoder(step.decode, step.decodes_into)
-    raise ValueError(f"no codec here decodes .{extension} files")
+    raise ValueError(f"no installed codec decodes .{extension} files")
 
 
 _decoder_of = functools.cache(lambda described: decoder(json.loads(described)))

@@ -15,7 +15,7 @@ class Avif(Codec):
     name = "avif"
     extension = "avif"
     signature = rb"....ftypavif"
-    max_side = 32768  # libavif encodes more, and does not decode it
+    max_side = 32768  # libavif encodes larger pictures but does not decode them
     parameter = "quality"
     low, high = 0, 100
     meaning = "libavif quality; aom, speed 6, 4:2:0, full range"

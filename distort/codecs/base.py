@@ -18,17 +18,17 @@ T = TypeVar("T")
 
 
 class UnsupportedPicture(ValueError):
-    """A codec's format cannot hold this picture. The message is a reason for ``errors/``: it names size and limit.
+    """The codec's format cannot hold this picture. The message goes into ``errors/``: it names size and limit.
 
-    Every other exception from ``encode`` is a fault of the codec or of the machine, not of the picture.
+    Any other exception from ``encode`` is treated as a fault of the codec or of the machine, not of the picture.
     """
 
 
 class Step(ABC):
     """One named operation on a picture: ``NAME-VALUE[:OPTION…]``, or ``NAME:FILE`` for one that takes a file.
 
-    A subclass states the class variables below and is listed in ``distort.codecs.REGISTRY`` or, by another
-    package, in the entry-point group ``codecproof.codecs``. Help, errors, tables and figures all come from them.
+    A subclass sets the class variables below, which help, errors, tables and figures use. It is listed in
+    ``distort.codecs.REGISTRY`` or, in another package, in the entry-point group ``codecproof.codecs``.
     """
 
     name: ClassVar[str]  #: as registered; letters, digits and underscores, dashes only before a letter
@@ -62,34 +62,35 @@ class Step(ABC):
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """Everything besides the picture that decides the output, as plain JSON: a model by its sha256."""
+        """Everything besides the picture that determines the output, as plain JSON; a model by its sha256."""
 
     @abstractmethod
     def versions(self) -> dict[str, str]:
-        """The libraries whose version may change the output."""
+        """Library -> version, of every library whose version may change the output."""
 
 
 class Decoder:
-    """Bitstreams of one column to pictures. Codecs without a model wrap a function; one with a model subclasses.
+    """Decodes the bitstreams of one column.
 
-    ``into`` says that the function takes ``out=``, an array to write the picture into.
+    For a codec without a model this class wraps ``function``; a codec with a model returns a subclass.
+    ``into``: the function takes ``out=``, an array to write the picture into.
     """
 
     def __init__(self, function: Callable[..., np.ndarray], into: bool = False):
         self.function, self.into = function, into
 
     def decode(self, data: bytes, out: np.ndarray | None = None) -> np.ndarray:
-        """The uint8 (height, width, 3) picture in ``data``; may be written into ``out`` where that fits.
+        """The uint8 (height, width, 3) picture in ``data``; it may be written into ``out`` if the shapes agree.
 
         Raises ValueError (or RuntimeError) when the bytes are not a picture of this codec.
         """
         return self.function(data, out=out) if self.into else self.function(data)
 
     def decode_batch(self, batch: Sequence[bytes], out: np.ndarray | None = None) -> Sequence[np.ndarray]:
-        """The pictures of several bitstreams, the same that ``decode`` gives for each.
+        """The pictures of several bitstreams, equal to what ``decode`` returns for each.
 
-        ``out``: uint8 (len(batch), height, width, 3) to write into where that fits. Override it when a model is
-        faster on a batch.
+        ``out``: uint8 (len(batch), height, width, 3), to write into if the shapes agree. Override this method when
+        a model is faster on a batch.
         """
         return [self.decode(data, None if out is None else out[i]) for i, data in enumerate(batch)]
 
@@ -97,17 +98,17 @@ class Decoder:
 class Codec(Step):
     """A step with a bitstream.
 
-    ``decode`` is enough for a codec whose bitstream says everything that decoding needs; one that needs its
-    settings (a model, say) overrides ``decoder`` instead.
+    A codec with self-contained bitstreams overrides ``decode``; one that needs its settings for decoding (a model,
+    say) overrides ``decoder`` instead.
     """
 
     extension: ClassVar[str]  #: file extension of the bitstream, without the dot
-    signature: ClassVar[bytes] = b""  #: how its files begin, a regular expression; empty: they are not recognised
-    max_side: ClassVar[int | None] = None  #: the longest side in pixels that the format or its library takes
+    signature: ClassVar[bytes] = b""  #: regular expression for the first bytes of its files; empty: not recognised
+    max_side: ClassVar[int | None] = None  #: the longest side in pixels that the format or its library supports
     decodes_into: ClassVar[bool] = False  #: ``decode`` takes ``out=``
 
     def check_size(self, width: int, height: int) -> None:
-        """Raises UnsupportedPicture when a picture of this size cannot be encoded; called before ``encode``."""
+        """Raise UnsupportedPicture if a picture of this size cannot be encoded; called before ``encode``."""
         if self.max_side is not None and max(width, height) > self.max_side:
             raise UnsupportedPicture(
                 f"{self.name} takes sides of at most {self.max_side} pixels, the picture is {width}x{height}"
@@ -119,12 +120,12 @@ class Codec(Step):
 
     @staticmethod
     def decode(data: bytes) -> np.ndarray:
-        """The uint8 (height, width, 3) picture in ``data``. Raises ValueError when it is not one."""
-        raise ValueError("this codec decodes with the settings of its column only: use distort.codecs.decoder")
+        """The uint8 (height, width, 3) picture in ``data``. Raises ValueError for bytes that are not a picture."""
+        raise ValueError("this codec needs its column's settings to decode: use distort.codecs.decoder")
 
     @staticmethod
     def read_value(data: bytes) -> float | None:
-        """VALUE of the bitstream ``data``, from its own headers; None when the format does not tell.
+        """The VALUE that ``data`` was encoded with, from its headers; None when the format does not record it.
 
         Raises ValueError when the bytes are not of this format.
         """
@@ -135,13 +136,14 @@ class Codec(Step):
         """A decoder for bitstreams written with ``settings``, as ``column.json`` holds them.
 
         ``device`` is where a model runs ("cpu", "cuda:0"); codecs without a model ignore it.
-        Raises ValueError when these settings cannot be decoded here: another model than the installed one, say.
+        Raises ValueError when bitstreams with these settings cannot be decoded here: with another model than the
+        installed one, say.
         """
         return Decoder(cls.decode, cls.decodes_into)
 
     @functools.cached_property
     def own_decoder(self) -> Decoder:
-        """The decoder of this codec's own bitstreams."""
+        """The decoder for this codec's own settings."""
         return self.decoder(self.settings())
 
 
@@ -150,13 +152,13 @@ class Filter(Step):
 
     @abstractmethod
     def apply(self, rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The filtered uint8 picture, same shape. ``rng`` is the only source of randomness."""
+        """The filtered picture, uint8 of the same shape. ``rng`` is the only source of randomness."""
 
 
 def once_per_picture(convert: Callable[[np.ndarray], T]) -> Callable[[np.ndarray], T]:
-    """Remember the conversion of the last picture, so that all qualities of a codec share it.
+    """Cache the conversion of the last picture, so that all qualities of a codec share it.
 
-    Only read-only arrays are remembered: a writable one could change between two calls.
+    Only read-only arrays are cached: a writable one could change between two calls.
     """
     last: tuple[np.ndarray, T] | None = None
 
@@ -165,7 +167,7 @@ def once_per_picture(convert: Callable[[np.ndarray], T]) -> Callable[[np.ndarray
         nonlocal last
         if rgb.flags.writeable:
             return convert(rgb)
-        remembered = last  # one tuple, so that threads never see half of a change
+        remembered = last  # one tuple, so that other threads never see a half-updated cache
         if remembered is None or rgb is not remembered[0]:
             remembered = last = rgb, convert(rgb)
         return remembered[1]

@@ -1,4 +1,4 @@
-"""Codec and quality of a bitstream, from the bitstream alone: no file name, no ``column.json``."""
+"""Recognise codec and quality from the bitstream alone, without file name or ``column.json``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from distort import codecs, grammar
 from distort.codecs.base import Codec
 
 LOSSLESS = "lossless"
-#: How files begin that hold a picture without loss: PNG, QOI, and WebP's VP8L. A lossless JPEG XL does not tell.
+#: First bytes of lossless files: PNG, QOI and WebP's VP8L. A lossless JPEG XL file looks like a lossy one.
 _EXACT = re.compile(rb"\x89PNG\r\n\x1a\n|qoif|RIFF....WEBPVP8L", re.DOTALL)
 
 
@@ -18,7 +18,7 @@ class Header(NamedTuple):
     """What the header of a bitstream says."""
 
     codec: str  #: name as registered, or "lossless"
-    value: float | None  #: quality, QP or compression ratio; None when the format does not tell
+    value: float | None  #: quality, QP or compression ratio; None when the format does not record it
 
     def __str__(self) -> str:
         return self.codec if self.value is None else f"{self.codec}-{self.value:g}"
@@ -28,7 +28,7 @@ UNKNOWN = Header("unknown", None)
 
 
 def read_header(data: bytes) -> Header:
-    """Codec and VALUE of a bitstream. Raises ValueError when it is of no codec that is known here, or damaged."""
+    """Codec and VALUE of a bitstream. Raises ValueError if no installed codec knows it, or if it is damaged."""
     if _EXACT.match(data):
         return Header(LOSSLESS, None)
     for name, signature in _signatures():
@@ -36,12 +36,12 @@ def read_header(data: bytes) -> Header:
             step = codecs.load(name)
             assert issubclass(step, Codec)
             return Header(name, step.read_value(data))
-    raise ValueError(f"no codec here knows a bitstream that begins with {data[:8].hex(' ') or 'nothing'}")
+    raise ValueError(f"no installed codec knows a bitstream that begins with {data[:8].hex(' ') or 'nothing'}")
 
 
 @functools.cache
 def _signatures() -> list[tuple[str, re.Pattern[bytes]]]:
-    """The codecs whose files can be recognised, and how each begins. Those without their library are left out."""
+    """Recognisable codecs, each with the pattern of its first bytes; codecs that cannot be loaded are skipped."""
     found = []
     for name in codecs.names():
         try:
@@ -54,9 +54,10 @@ def _signatures() -> list[tuple[str, re.Pattern[bytes]]]:
 
 
 def header_of(column: str) -> Header:
-    """What the headers of a column's bitstreams say: its last codec, and VALUE where the format tells it.
+    """What ``read_header`` finds in a column's bitstreams: its last codec, and VALUE if the format records it.
 
-    ``clean``, and what ends in a filter, is stored without loss. Raises KeyError when the codec is not installed.
+    ``clean`` and distortions that end in a filter are stored losslessly. Raises KeyError when the codec is not
+    installed.
     """
     last = grammar.split(column)[-1]
     step = None if column == "clean" else codecs.load(last.name)

@@ -53,7 +53,7 @@ class Jpeg(Codec):
 
     @staticmethod
     def read_value(data: bytes) -> float | None:
-        """The quality whose luminance table is in the file; None for a table that libjpeg does not make."""
+        """The quality, from the file's luminance table; None for a table that libjpeg does not write."""
         return _quality_of().get(_luminance(data))
 
     def versions(self) -> dict[str, str]:
@@ -62,7 +62,7 @@ class Jpeg(Codec):
 
 @functools.cache
 def _quality_of() -> dict[tuple[int, ...], int]:
-    """Sorted luminance table -> quality, by libjpeg's jpeg_quality_scaling; all 100 differ when sorted."""
+    """Sorted luminance table -> quality, by libjpeg's jpeg_quality_scaling; the 100 sorted tables all differ."""
     found = {}
     for quality in range(1, 101):
         scale = 5000 // quality if quality < 50 else 200 - 2 * quality

@@ -47,7 +47,7 @@ class Jpeg2000(Codec):
 
     @staticmethod
     def read_value(data: bytes) -> float | None:
-        """The compression ratio that the file has: about, not exactly, the one that was asked for."""
+        """The compression ratio of the file, which is close but not equal to the requested one."""
         at = data.find(b"ihdr")
         if not data.startswith(b"\0\0\0\x0cjP  ") or at < 0 or at + 14 > len(data):
             raise ValueError("not a JP2 file")

@@ -11,7 +11,7 @@ from distort.codecs.base import Codec
 
 
 def distance_of(quality: float) -> float:
-    """Butteraugli distance for a quality of 0..100, the mapping of libjxl's own tools.
+    """Butteraugli distance for a quality of 0..100, as libjxl's own tools map it.
 
     Source: libjxl 0.9 and later, ``JxlEncoderDistanceFromQuality``; 100 is 0, mathematically lossless.
     """

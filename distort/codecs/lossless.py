@@ -1,6 +1,6 @@
-"""Lossless stores for clean crops and for pictures that have no bitstream (noise, blur).
+"""Lossless formats for clean crops and for pictures without a bitstream (noise, blur).
 
-``benchmarks/lossless.py`` measures them; its table in docs/design.md says why WebP is the default.
+``benchmarks/lossless.py`` compares them; its table in docs/design.md shows why WebP is the default.
 """
 
 from __future__ import annotations

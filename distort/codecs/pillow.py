@@ -1,4 +1,4 @@
-"""The part that the codecs encoded by Pillow share."""
+"""Shared by the codecs that encode with Pillow."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ image_of = once_per_picture(Image.fromarray)
 
 
 def save(rgb: np.ndarray, format: str, **settings: Any) -> bytes:
-    """The file that ``Image.save(format=…, **settings)`` writes for a uint8 (H, W, 3) picture."""
+    """The file that ``Image.save(format=…, **settings)`` writes for a uint8 (height, width, 3) picture."""
     file = io.BytesIO()
     image_of(rgb).save(file, format, **settings)
     return file.getvalue()
 
 
 def versions(*pillow_features: str) -> dict[str, str]:
-    """Pillow's version and that of the libraries it was built with, by ``PIL.features`` name."""
+    """Versions of Pillow and of the libraries it was built with, by their names in ``PIL.features``."""
     return {"pillow": PIL.__version__} | {name: str(features.version(name)) for name in pillow_features}

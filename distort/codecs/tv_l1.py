@@ -1,7 +1,7 @@
 """The cartoon part of a picture: TV-L1 (Le Guen 2014, doi:10.5201/ipol.2014.103), own implementation.
 
-min over u of TV(u) + lambda · Σ |u - f|, TV isotropic, every channel by itself, in grey levels. The solver is the
-primal-dual one of Chambolle and Pock 2011 with the article's steps.
+Minimises TV(u) + lambda · Σ |u - f| over u, with isotropic TV, for each channel separately, in grey levels. The
+solver is the primal-dual algorithm of Chambolle and Pock 2011 with the article's step sizes.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import numpy as np
 
 from distort.codecs.base import Filter
 
-STEP = 0.35  #: of the primal and of the dual variable; their product times 8 is below 1
+STEP = 0.35  #: step size of the primal and the dual variable; 8 · STEP² < 1 ensures convergence
 ITERATIONS = 1000
-EVERY = 10  #: iterations between looks at the energy
-CHANGE = 1e-3  #: of the energy per pixel, below which the solver stops
+EVERY = 10  #: iterations between checks of the energy
+CHANGE = 1e-3  #: the solver stops when the energy per pixel changes by less
 
 
 class TvL1(Filter):
@@ -23,7 +23,7 @@ class TvL1(Filter):
     parameter = "lambda"
     low, high = 0.01, 100
     integer = False
-    meaning = "TV-L1 with this weight of the data: small smooths more, 4 and above changes nothing"
+    meaning = "weight of TV-L1's data term: smaller smooths more, 4 and above changes nothing"
     example = "tvl1-0.8"
     title = "TV-L1"
     symbol = "λ"
@@ -42,7 +42,7 @@ class TvL1(Filter):
 
 
 def gradient(u: np.ndarray) -> np.ndarray:
-    """Forward differences of (height, width, channels), zero at the far edges: (2, height, width, channels)."""
+    """Forward differences, zero at the far edges: (height, width, channels) to (2, height, width, channels)."""
     found = np.zeros((2, *u.shape), u.dtype)
     np.subtract(u[1:], u[:-1], out=found[0, :-1])
     np.subtract(u[:, 1:], u[:, :-1], out=found[1, :, :-1])
@@ -66,7 +66,7 @@ def energy(u: np.ndarray, f: np.ndarray, weight: float) -> float:
 
 
 def solve(f: np.ndarray, weight: float, iterations: int = ITERATIONS) -> np.ndarray:
-    """The minimiser for a float32 (height, width, channels) picture, to the precision of ``CHANGE``."""
+    """The minimiser for a float32 (height, width, channels) picture, up to the tolerance ``CHANGE``."""
     u, ahead, p = f.copy(), f.copy(), np.zeros((2, *f.shape), f.dtype)
     before = energy(u, f, weight)
     for iteration in range(1, iterations + 1):

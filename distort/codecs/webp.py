@@ -1,4 +1,4 @@
-"""WebP, lossy (VP8) as a distortion, and lossless (VP8L) as the store of the clean crops."""
+"""Lossy WebP (VP8); ``lossless.py`` has the lossless form."""
 
 from __future__ import annotations
 

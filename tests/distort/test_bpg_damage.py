@@ -40,7 +40,7 @@ def test_a_file_cut_off_anywhere_in_its_data(file):
 @pytest.mark.parametrize(
     ("at", "values", "reason"),
     [
-        (0, [0x89, 0x50, 0x4E, 0x47], "not a BPG file, the first bytes are 89 50 4e 47"),
+        (0, [0x89, 0x50, 0x4E, 0x47], "not a BPG file: the first bytes are 89 50 4e 47"),
         (4, [6 << 5], "pixel format 6 is reserved"),
         (4, [7 << 5], "pixel format 7 is reserved"),
         (4, [1 << 5 | 1 << 4], "alpha"),
@@ -124,7 +124,7 @@ def test_an_hevc_stream_under_the_wrong_name_and_the_reverse(crop, file):
 
 def test_parameter_sets_inside_a_bpg_file(crop, file):
     vps = nal.split(Hevc(41).encode(crop))[0]
-    refused(file + nal.START_CODE + vps, "leaves out")
+    refused(file + nal.START_CODE + vps, "must omit")
 
 
 @pytest.mark.parametrize("codec", [Bpg, Hevc])

@@ -95,7 +95,7 @@ def test_bytes_that_are_no_picture_are_a_value_error(extension, data):
 
 
 def test_an_unknown_extension_is_a_value_error():
-    with pytest.raises(ValueError, match=r"no codec here decodes \.gif files"):
+    with pytest.raises(ValueError, match=r"no installed codec decodes \.gif files"):
         codecs.decode(b"GIF89a", "gif")
 
 
@@ -114,9 +114,14 @@ def test_settings_name_every_option_and_library():
         ("jpeg-10", 65501, 16, "jpeg takes sides of at most 65500 pixels, the picture is 65501x16"),
         ("webp-20", 16, 16384, "webp takes sides of at most 16383 pixels, the picture is 16x16384"),
         ("avif-30", 32769, 16, "avif takes sides of at most 32768 pixels, the picture is 32769x16"),
-        ("bpg-51:fast", 17000, 16, "bpg: the picture is 17000x16: the limit is 35651584 pixels and 16888 a side"),
+        (
+            "bpg-51:fast",
+            17000,
+            16,
+            "bpg: the picture is 17000x16: the limit is 35651584 pixels and 16888 per side",
+        ),
         ("bpg-51:fast", 16000, 8, "x265 refuses a picture of 16000x16 at QP 51"),
-        ("hevc-51:fast", 15, 32, "x265 does not encode 15x32: a side needs 16 pixels; use bpg instead"),
+        ("hevc-51:fast", 15, 32, "x265 does not encode 15x32: each side needs 16 pixels; use bpg instead"),
         ("noise-20+hevc-51:fast", 33, 32, "HEVC cannot express 33x32 in 4:2:0"),
         ("noise-20", 16, 16384, "lossless webp takes sides of at most 16383 pixels, the picture is 16x16384"),
     ],

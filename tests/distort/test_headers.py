@@ -76,5 +76,5 @@ def test_a_lossless_file_is_known_to_be_one(crop, store):
 
 @pytest.mark.parametrize("data", [b"", b"nonsense"])
 def test_what_no_codec_writes_is_refused(data):
-    with pytest.raises(ValueError, match="no codec here knows a bitstream that begins with"):
+    with pytest.raises(ValueError, match="no installed codec knows a bitstream that begins with"):
         read_header(data)

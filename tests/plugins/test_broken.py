@@ -12,7 +12,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory):
-    """Runs commands with three announced codecs: without a library, without the class, and something else."""
+    """Runs commands with three registered codecs: without a library, without the class, and something else."""
     folder = tmp_path_factory.mktemp("broken")
     (folder / "broken-1.0.dist-info").mkdir()
     (folder / "broken-1.0.dist-info" / "METADATA").write_text(
@@ -41,8 +41,8 @@ def test_the_others_are_listed_and_the_broken_ones_with_their_reason(broken):
     assert done.returncode == 0, done.stderr
     assert "jpeg-10" in done.stdout
     assert "cannot be loaded: No module named 'a_library_that_is_not_here'" in done.stdout
-    assert "'empty' is announced as broken_empty:Codec" in done.stdout
-    assert "'other' is announced as broken_empty:other, which is no Codec and no Filter" in done.stdout
+    assert "'empty' is registered as broken_empty:Codec" in done.stdout
+    assert "'other' is registered as broken_empty:other, which is neither a Codec nor a Filter" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["lost", "empty", "other"])

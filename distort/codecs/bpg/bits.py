@@ -1,4 +1,4 @@
-"""Number codings of BPG and HEVC: fixed-width fields, Exp-Golomb codes and ``ue7``, first bit highest."""
+"""Number codings of BPG and HEVC: fixed-width fields, Exp-Golomb codes and ``ue7``, most significant bit first."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class BitWriter:
 
 
 def write_ue7(value: int) -> bytes:
-    """BPG's variable-length number: base 128, highest digit first, bit 7 set on all bytes but the last."""
+    """BPG's variable-length number: base 128, big-endian, bit 7 set on all bytes but the last."""
     digits = [value & 0x7F]
     while value := value >> 7:
         digits.append(value & 0x7F | 0x80)
@@ -74,8 +74,8 @@ def write_ue7(value: int) -> bytes:
 def read_ue7(data: bytes, position: int, field: str) -> tuple[int, int]:
     """The ue7 at ``position`` and the position after it.
 
-    Raises ValueError, naming ``field``, when the data ends in the number, the number exceeds 32 bits
-    or it is not in its shortest form.
+    Raises ValueError, which names ``field``, when the data ends inside the number, or when the number exceeds 32
+    bits or is not in its shortest form.
     """
     value = 0
     for at in range(position, position + 5):

@@ -26,7 +26,7 @@ COLOUR_SPACES = {1: YCBCR_709, 2: YCBCR_601, 5: YCBCR_601, 6: YCBCR_601, 8: YCGC
 
 
 class _Intra(Codec):
-    """What the two share: everything but the bytes around the slice."""
+    """Shared by both codecs: everything but the bytes around the slice."""
 
     parameter = "QP"
     low, high = 0, 51
@@ -61,21 +61,21 @@ class _Intra(Codec):
 
     @staticmethod
     def _value_of(units: list[bytes], sps: Sps) -> float:
-        """QP as given to bpgenc: x265 lowers it for the intra slice, to 0 at least, so 0 to 3 all read as 3."""
+        """QP as bpgenc's -q counts it. x265 lowers it by 3 for the slice, to at least 0: 0 to 3 all read as 3."""
         pictures = [unit for unit in units if nal.kind(unit) in nal.INTRA_SLICES]
         sets = [unit for unit in units if nal.kind(unit) == nal.PPS]
         if not pictures or len(sets) != 1:
-            raise ValueError("the HEVC data holds no slice, or not one picture parameter set")
+            raise ValueError("the HEVC data has no intra slice, or not exactly one picture parameter set")
         return min(slice_header.read_qp(pictures[0], sets[0], sps) + x265.INTRA_OFFSET, 51)
 
     def _units(self, rgb: np.ndarray, size: tuple[int, int]) -> list[bytes]:
-        """VPS, SPS, PPS and slice of a picture of coded ``size`` (width, height)."""
+        """VPS, SPS, PPS and slice of a picture whose coded size is ``size`` (width, height)."""
         convert, pix_fmt = (to_444, "yuv444p") if "444" in self.chosen else (to_420, "yuv420p")
         preset = x265.FAST_PRESET if "fast" in self.chosen else x265.PRESET
         units = x265.encode(convert(rgb), size, pix_fmt, int(self.value), preset, self.signalling)
         kinds = [nal.kind(unit) for unit in units]
         if kinds[:3] != [nal.VPS, nal.SPS, nal.PPS] or len(units) != 4 or kinds[3] not in nal.INTRA_SLICES:
-            raise RuntimeError(f"x265 wrote the NAL unit types {kinds} instead of three headers and a slice")
+            raise RuntimeError(f"x265 wrote the NAL unit types {kinds} instead of VPS, SPS, PPS and a slice")
         return units
 
 
@@ -102,7 +102,7 @@ class Bpg(_Intra):
         if (sps.coded_width, sps.coded_height) != coded or sps.bit_depth != 8:
             raise RuntimeError(f"x265 wrote an SPS that BPG cannot express: {sps}")
         layout = Layout(width, height, PIXEL_FORMATS[3 if "444" in self.chosen else 1])
-        data = pps + nal.START_CODE + picture  # the first start code is left out
+        data = pps + nal.START_CODE + picture  # BPG omits the first start code
         return container.write(layout, hevc_header.write(sps.coding), data)
 
     @staticmethod
@@ -113,41 +113,41 @@ class Bpg(_Intra):
 
     @staticmethod
     def _sps(layout: Layout, header: bytes) -> Sps:
-        """The sequence parameter set that a .bpg header stands for."""
+        """The sequence parameter set that a .bpg header implies."""
         coding = hevc_header.read(header)
         coded = coding.coded(layout.width), coding.coded(layout.height)
         return Sps(coding, *coded, layout.pixel_format.chroma_format_idc, layout.bit_depth)
 
     @staticmethod
     def decode(data: bytes) -> np.ndarray:
-        """The picture in a still .bpg file without alpha, of any pixel format, colour space and bit depth
-        that libavcodec decodes (8, 9, 10 and 12 bit). Samples of more than 8 bits are scaled to 8.
+        """The uint8 (height, width, 3) picture in a still .bpg file without alpha.
 
-        Raises ValueError when the file is damaged or of another kind.
+        Any pixel format and colour space, and the bit depths that libavcodec decodes: 8, 9, 10 and 12. Samples of
+        more than 8 bits are scaled to 8. Raises ValueError when the file is damaged or unsupported.
         """
         layout, header, hevc = container.read(bytes(data))
         sps = Bpg._sps(layout, header)
         units = nal.one_picture(nal.split(nal.START_CODE + hevc))
         if {nal.VPS, nal.SPS} & {nal.kind(unit) for unit in units}:
-            raise ValueError("the HEVC data holds parameter sets that a BPG file leaves out")
+            raise ValueError("the HEVC data holds a VPS or SPS, which a BPG file must omit")
         vps = parameter_sets.write_vps(main=sps.chroma_format_idc == 1 and layout.bit_depth == 8)
         units = [vps, parameter_sets.write_sps(sps), *units]
         return to_rgb(libav.decode(units, sps, rgb=layout.colour_space == RGB), layout)
 
 
 class Hevc(_Intra):
-    """The intra picture of ``bpg`` as HEVC itself: an Annex B byte stream with all its parameter sets."""
+    """The intra picture of ``bpg`` as plain HEVC: an Annex B byte stream with all its parameter sets."""
 
     name = "hevc"
     extension = "hevc"
     signature = rb"\x00?\x00\x00\x01\x40\x01"  # a start code and a video parameter set
-    meaning = "QP, as bpg's: the same picture as a bare HEVC stream, with its parameter sets"
+    meaning = "QP, as for bpg; the same picture as a bare HEVC stream with its parameter sets"
     example = "hevc-41"
     title = "HEVC"
     colour = ("#4d7c0f", "#98c04a")
     marker = "v"
 
-    #: What a .bpg header says about the samples, in the VUI (HEVC Table E.3 to E.5).
+    #: What a .bpg header says about the samples, written into the VUI (HEVC Tables E.3 to E.5).
     signalling = {
         "range": "full",
         "colorprim": "bt709",
@@ -160,7 +160,7 @@ class Hevc(_Intra):
         super().check_size(width, height)
         if min(width, height) < 16:
             raise UnsupportedPicture(
-                f"x265 does not encode {width}x{height}: a side needs 16 pixels; use bpg instead"
+                f"x265 does not encode {width}x{height}: each side needs 16 pixels; use bpg instead"
             )
         if "444" not in self.chosen and (width % 2 or height % 2):
             raise UnsupportedPicture(
@@ -182,10 +182,10 @@ class Hevc(_Intra):
 
     @staticmethod
     def decode(data: bytes) -> np.ndarray:
-        """The picture in an HEVC stream of one intra picture. Colour is taken from the VUI; without one it is
-        BT.601, limited range, as HEVC decoders assume.
+        """The uint8 (height, width, 3) picture in an HEVC stream of one intra picture.
 
-        Raises ValueError when the stream is damaged or of another kind.
+        The VUI gives the colour space; without a VUI it is BT.601, limited range, as HEVC decoders assume.
+        Raises ValueError when the stream is damaged or unsupported.
         """
         units = nal.one_picture(nal.split(bytes(data)))
         sets = [unit for unit in units if nal.kind(unit) == nal.SPS]

@@ -12,9 +12,9 @@ from distort.codecs.bpg.bits import read_ue7, write_ue7
 MAGIC = b"BPG\xfb"
 
 #: The largest luma picture of HEVC level 6.2 (clause A.4.1, Table A.8), 8192 x 4352. A few bytes of
-#: header can ask for any size, so there has to be a limit before memory is reserved.
+#: header can claim any size, so the size is checked before memory is allocated.
 MAX_PIXELS = 35_651_584
-#: The longest side that level allows: sqrt(8 x MAX_PIXELS).
+#: The longest side that this level allows: sqrt(8 x MAX_PIXELS).
 MAX_SIDE = 16_888
 
 YCBCR_601, RGB, YCGCO, YCBCR_709, YCBCR_2020 = range(5)
@@ -41,7 +41,7 @@ COLOUR_SPACES = ("YCbCr BT.601", "RGB", "YCgCo", "YCbCr BT.709", "YCbCr BT.2020"
 
 
 class Layout(NamedTuple):
-    """What the planes of a picture mean. The first five fields of the file, and all ``to_rgb`` needs."""
+    """How to interpret the planes of a picture: the header fields that ``to_rgb`` needs."""
 
     width: int
     height: int
@@ -62,18 +62,18 @@ class Layout(NamedTuple):
 
 
 def check_size(width: int, height: int) -> None:
-    """Raises ValueError unless a picture of this size is one we are willing to reserve memory for."""
+    """Raise ValueError for an empty picture, and for one larger than HEVC level 6.2 allows."""
     if width == 0 or height == 0:
         raise ValueError(f"the picture is {width}x{height}: a side of 0 is not allowed")
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         raise ValueError(
-            f"the picture is {width}x{height}: the limit is {MAX_PIXELS} pixels and {MAX_SIDE} a side "
+            f"the picture is {width}x{height}: the limit is {MAX_PIXELS} pixels and {MAX_SIDE} per side "
             "(HEVC level 6.2)"
         )
 
 
 def write(layout: Layout, hevc_header: bytes, hevc_data: bytes) -> bytes:
-    """A complete .bpg file, without extensions. Its data runs to the end of the file, as bpgenc writes it."""
+    """A complete .bpg file without extensions. As in bpgenc's files, the data runs to the end of the file."""
     fields = bytes(
         [
             PIXEL_FORMATS.index(layout.pixel_format) << 5 | layout.bit_depth - 8,
@@ -87,11 +87,11 @@ def write(layout: Layout, hevc_header: bytes, hevc_data: bytes) -> bytes:
 def read(data: bytes) -> tuple[Layout, bytes, bytes]:
     """Layout, HEVC header and HEVC data of a still .bpg file without alpha.
 
-    Raises ValueError with the reason when it is not one.
+    Raises ValueError, with the reason, for any other data.
     """
     if data[:4] != MAGIC:
         kind = ": it looks like a bare HEVC stream (.hevc)" if data[:3] in (b"\0\0\1", b"\0\0\0") else ""
-        raise ValueError(f"not a BPG file, the first bytes are {data[:4].hex(' ') or 'missing'}{kind}")
+        raise ValueError(f"not a BPG file: the first bytes are {data[:4].hex(' ') or 'missing'}{kind}")
     if len(data) < 6:
         raise ValueError("the file ends in the BPG header")
     pixel_format, alpha1, bit_depth = data[4] >> 5, data[4] >> 4 & 1, 8 + (data[4] & 15)

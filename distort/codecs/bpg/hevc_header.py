@@ -1,6 +1,6 @@
-"""The "HEVC header" of a .bpg file: what it keeps of HEVC's VPS and SPS.
+"""The "HEVC header" of a .bpg file: the part of HEVC's VPS and SPS that it keeps.
 
-That is the block structure and the tools that are switched on; everything else is fixed by the format.
+It holds the block structure and the enabled tools; the format fixes everything else.
 Sources: BPG specification 0.9.5, "hevc_header()"; HEVC (Rec. ITU-T H.265) clause 7.3.2.2, field names as there.
 """
 
@@ -21,7 +21,7 @@ class Pcm(NamedTuple):
     loop_filter_disabled: bool
 
 
-#: Range-extension flags, in the order of the SPS. BPG forbids the ones that change the arithmetic.
+#: Range-extension flags in the order of the SPS. BPG forbids those that change the arithmetic.
 RANGE_FLAGS = (
     "transform_skip_rotation_enabled",
     "transform_skip_context_enabled",
@@ -50,7 +50,7 @@ class Coding(NamedTuple):
     range_flags: tuple[bool, ...] | None = None
 
     def check(self) -> None:
-        """Raises ValueError where HEVC clause 7.4.3.2.1 or BPG forbid the combination."""
+        """Raise ValueError for combinations that HEVC clause 7.4.3.2.1 or BPG forbids."""
         if not (3 <= self.log2_min_cb <= self.log2_max_cb and 4 <= self.log2_max_cb <= 6):
             raise ValueError(
                 f"impossible coding block sizes: 2^{self.log2_min_cb} to 2^{self.log2_max_cb} samples"
@@ -100,7 +100,7 @@ def write_pcm(bits: BitWriter, pcm: Pcm | None) -> None:
 def write_extension(bits: BitWriter, range_flags: tuple[bool, ...] | None) -> None:
     bits.u(1, range_flags is not None)
     if range_flags is not None:
-        bits.u(8, 0x80)  # only the range extension
+        bits.u(8, 0x80)  # the range extension only
         for flag in range_flags:
             bits.u(1, flag)
 
@@ -137,7 +137,7 @@ def write(coding: Coding) -> bytes:
 
 
 def read(header: bytes) -> Coding:
-    """The content of a .bpg file's HEVC header. Raises ValueError when it is not a possible one."""
+    """The content of a .bpg file's HEVC header. Raises ValueError when it is invalid."""
     bits = BitReader(header)
     coding = Coding(*read_blocks(bits), bits.ue(), bits.flag(), read_pcm(bits), bits.flag(), read_extension(bits))
     coding.check()

@@ -1,9 +1,9 @@
 """One intra picture through libavcodec's HEVC decoder (in PyAV).
 
-libavcodec notices damage to headers, but decodes damaged or missing slice data to arbitrary samples: past the
-end of the data its arithmetic decoder goes on with whatever comes there. A complete slice never looks past its
-end. So every picture is decoded twice, with different bytes after its slices, and a truncated one comes out in
-two ways. That takes a few tenths of a millisecond.
+libavcodec detects damaged headers, but decodes damaged or missing slice data to arbitrary samples: past the end of
+the data, its arithmetic decoder reads whatever follows. Decoding a complete slice never reads past its end.
+Therefore every picture is decoded twice, with different bytes after its slices; if the two results differ, the
+picture is truncated. The second decoding takes a few tenths of a millisecond.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from distort.codecs.bpg import nal
 from distort.codecs.bpg.container import check_size
 from distort.codecs.bpg.parameter_sets import Sps
 
-#: libavcodec's name of the sample layout, by chroma_format_idc. 8-bit full-range streams say "yuvj".
+#: libavcodec's pixel format by chroma_format_idc. For 8-bit full-range streams it says "yuvj" instead of "yuv".
 FORMATS = ("gray", "yuv420p", "yuv422p", "yuv444p")
 
 BIT_DEPTHS = (8, 9, 10, 12)
 
-#: Without "explode" libavcodec conceals what it cannot decode; "crccheck" compares the checksum of an SEI.
+#: Without "explode" libavcodec conceals errors; "crccheck" verifies the checksum in an SEI.
 ERROR_DETECTION = "crccheck+bitstream+buffer+explode"
 
-#: Two byte strings to decode slices with: without start codes, and different in every bit.
+#: The bytes appended to slices in the two decodings: they hold no start code and differ in every bit.
 AFTER_SLICES = b"\xaa" * 64, b"\x55" * 64
 
 DAMAGED = "the HEVC data is damaged or cut off: "
@@ -33,10 +33,9 @@ DAMAGED = "the HEVC data is damaged or cut off: "
 def decode(units: list[bytes], sps: Sps, rgb: bool = False) -> list[np.ndarray]:
     """The planes of the one picture in ``units``: uint8 or uint16 arrays (height, width).
 
-    ``sps`` is what the stream is known to hold; a picture of another size or format is refused.
-    ``rgb``: the planes are green, blue and red.
-    Raises ValueError when the stream is damaged as far as that shows: in its headers, by slice data that ends
-    too early, or by slices that do not cover the picture.
+    ``sps``: the expected parameters; a picture of another size or format is refused. ``rgb``: the planes are
+    green, blue and red. Raises ValueError for detectable damage: in the headers, slice data that ends too early,
+    or slices that do not cover the picture.
     """
     import av
 
@@ -60,7 +59,7 @@ def decode(units: list[bytes], sps: Sps, rgb: bool = False) -> list[np.ndarray]:
     if not all(map(np.array_equal, first, second)):
         raise ValueError(DAMAGED + "the slices end before the picture is complete")
     if sps.chroma_format_idc and not rgb and not any(plane[-4:, -4:].any() for plane in first):
-        # Memory starts as zeros, and (0, 0, 0) in YCbCr or YCgCo is far outside RGB.
+        # Samples that were not decoded are zero, and (0, 0, 0) in YCbCr or YCgCo is far outside RGB.
         raise ValueError(DAMAGED + "the slices leave out the end of the picture")
     return first
 
@@ -72,6 +71,9 @@ def _planes(frame: Any, sps: Sps) -> list[np.ndarray]:
         )
     depth = f"{sps.bit_depth}le" if sps.bit_depth > 8 else ""
     if frame.format.name.replace("yuvj", "yuv") != FORMATS[sps.chroma_format_idc] + depth:
-        raise ValueError(f"{sps.bit_depth} bits of {FORMATS[sps.chroma_format_idc]} came as {frame.format.name}")
+        raise ValueError(
+            f"the HEVC data decodes to {frame.format.name} instead of {sps.bit_depth}-bit "
+            f"{FORMATS[sps.chroma_format_idc]}"
+        )
     dtype = "<u2" if depth else "u1"
     return [np.frombuffer(plane, dtype).reshape(plane.height, -1)[:, : plane.width] for plane in frame.planes]

@@ -5,7 +5,7 @@ from __future__ import annotations
 START_CODE = b"\0\0\1"
 
 VPS, SPS, PPS, SUFFIX_SEI = 32, 33, 34, 40
-#: Slice types that start a decoder: BLA, IDR and CRA (clause 7.4.2.2, Table 7-1).
+#: Slice types at which decoding can start: BLA, IDR and CRA (clause 7.4.2.2, Table 7-1).
 INTRA_SLICES = range(16, 22)
 SLICES = range(32)
 
@@ -29,7 +29,7 @@ def join(units: list[bytes]) -> bytes:
 
 
 def escape(payload: bytes) -> bytes:
-    """Insert emulation prevention bytes, so that ``payload`` cannot hold a start code (clause 7.4.2)."""
+    """Insert emulation prevention bytes, so that ``payload`` contains no start code (clause 7.4.2)."""
     out = bytearray()
     zeros = 0
     for byte in payload:
@@ -47,10 +47,10 @@ def unescape(unit: bytes) -> bytes:
 
 
 def one_picture(units: list[bytes]) -> list[bytes]:
-    """The units of a single-layer intra picture that its decoder needs, checked.
+    """Check that ``units`` hold one single-layer intra picture, and return those that its decoder needs.
 
-    Keeps parameter sets, slices and the suffix SEI (it may carry a checksum of the picture); leaves out
-    prefix SEI, delimiters and filler. Raises ValueError when the stream is not exactly one intra picture.
+    Keeps parameter sets, slices and the suffix SEI (which may hold a checksum of the picture); drops prefix SEI,
+    delimiters and filler. Raises ValueError when the stream is not exactly one intra picture.
     """
     kept = []
     first_slices = 0

@@ -14,7 +14,7 @@ from distort.codecs.bpg.hevc_header import Coding
 
 
 class Sps(NamedTuple):
-    """A sequence parameter set. ``window`` is what the decoder crops: left, right, top, bottom in samples."""
+    """A sequence parameter set. ``window``: samples that the decoder crops at the left, right, top and bottom."""
 
     coding: Coding
     coded_width: int
@@ -33,7 +33,7 @@ class Sps(NamedTuple):
         return self.coded_width - left - right, self.coded_height - top - bottom
 
     def layout(self, colour_space: int) -> Layout:
-        """What the planes mean, in the terms of a .bpg header."""
+        """The same information as a .bpg header's ``Layout``."""
         centred = self.chroma_location == 1
         formats = [form for form in PIXEL_FORMATS if form.chroma_format_idc == self.chroma_format_idc]
         form = formats[0] if centred else formats[-1]
@@ -41,7 +41,7 @@ class Sps(NamedTuple):
 
 
 def _write_profile(bits: BitWriter, main: bool) -> None:
-    """profile_tier_level: the Main profile or the format range extensions, level 6.2."""
+    """profile_tier_level: Main profile or format range extensions profile, level 6.2."""
     bits.u(8, 1 if main else 4)
     bits.u(32, 0x60000000 if main else 0x08000000)  # compatible profiles
     bits.u(4, 0b1001)  # progressive, frames only
@@ -65,7 +65,7 @@ def write_vps(main: bool) -> bytes:
 
 
 def write_sps(sps: Sps) -> bytes:
-    """The sequence parameter set a .bpg file stands for, as a NAL unit: without window and VUI."""
+    """The sequence parameter set that a .bpg file implies, as a NAL unit without window and VUI."""
     coding = sps.coding
     bits = BitWriter()
     bits.u(8, 1)  # VPS 0, one sub-layer
@@ -95,8 +95,8 @@ def write_sps(sps: Sps) -> bytes:
 def read_sps(unit: bytes) -> Sps:
     """The content of a sequence parameter set NAL unit.
 
-    Raises ValueError when it is damaged or uses what no intra picture needs: several sub-layers, reference
-    picture sets, scaling lists, separate colour planes, a hypothetical reference decoder.
+    Raises ValueError when it is damaged or uses unsupported features: several sub-layers, reference picture sets,
+    scaling lists, separate colour planes, a hypothetical reference decoder.
     """
     bits = BitReader(nal.unescape(unit[2:]))
     bits.u(4)
@@ -138,7 +138,7 @@ def read_sps(unit: bytes) -> Sps:
 
 
 def _read_vui(bits: BitReader) -> dict:
-    """vui_parameters: the three fields that say what the samples mean; the others are skipped."""
+    """The three fields of vui_parameters that describe the samples; the others are skipped."""
     vui: dict[str, Any] = {}
     if bits.flag() and bits.u(8) == 255:
         bits.u(32)  # sample aspect ratio

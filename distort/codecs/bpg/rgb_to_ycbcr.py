@@ -1,7 +1,7 @@
 """RGB to full-range BT.601 YCbCr and 4:2:0 chroma, in the integer arithmetic of the reference encoder.
 
-The work is done in strips of rows that stay in the cache: a fresh full-size temporary costs more in page
-faults than the arithmetic. Every sum is exact in int32, and the comments say why it fits.
+Rows are converted in strips that fit the cache: the page faults of a fresh full-size temporary cost more than the
+arithmetic. Every sum is exact in int32; the comments give the bounds.
 Source: the behaviour of bpgenc 0.9.8 for 8-bit RGB input; see docs/bpg.md.
 """
 
@@ -30,8 +30,8 @@ CHROMA = (
     _fixed(0.5, -KG / (2 * (1 - KR)), -KB / (2 * (1 - KR))),
 )
 
-#: Chroma halving with samples midway between two of the source: taps at source offsets 2i-4 .. 2i+5, over 128.
-#: Absolute values sum to 176, so two passes stay below 255 * 176 * 176 < 2^23.
+#: Filter that halves chroma; output samples lie midway between two input samples. Taps at input offsets
+#: 2i-4 .. 2i+5, in units of 1/128. Absolute values sum to 176, so two passes stay below 255 * 176 * 176 < 2^23.
 HALVING = (2, -4, -8, 17, 57, 57, 17, -8, -4, 2)
 
 STRIP = 16384  # luma samples: the int32 temporaries of a strip (64 KiB each) stay in the L2 cache
@@ -50,7 +50,7 @@ def weighted_sum(
 
 
 def strips(height: int, width: int) -> Iterator[tuple[int, int]]:
-    """Row ranges that cover the picture: an even number of rows, ``STRIP`` samples or two rows each."""
+    """Row ranges (top, bottom) that cover the picture: an even number of rows each, about ``STRIP`` samples."""
     rows = max(2, STRIP // width // 2 * 2)
     return ((top, min(top + rows, height)) for top in range(0, height, rows))
 
@@ -83,21 +83,21 @@ def to_444(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @once_per_picture
 def to_420(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Y, Cb and Cr of a uint8 (height, width, 3) picture with chroma halved both ways.
+    """Y, Cb and Cr of a uint8 (height, width, 3) picture, with chroma halved in both directions.
 
     Three uint8 planes: (height, width) and twice (ceil(height / 2), ceil(width / 2)).
     """
     height, width, _ = rgb.shape
     rows, columns = (height + 1) // 2, (width + 1) // 2
     luma = np.empty((height, width), np.uint8)
-    # Filtered horizontally, with four more rows above and below for the vertical filter.
+    # Chroma after the horizontal filter, with four more rows above and below for the vertical filter.
     narrow = np.empty((2, 2 * rows + 8, columns), np.int32)
 
     for top, bottom in strips(height, width):
         chroma = np.empty((2, bottom - top, 2 * columns + 8), np.int32)
         _ycbcr(rgb[top:bottom], luma[top:bottom], chroma[:, :, 4 : 4 + width])
         _repeat_edges(chroma.transpose(0, 2, 1), width)
-        # Split into even and odd columns first: the ten taps then read without gaps.
+        # Split into even and odd columns first: the ten taps then read contiguous memory.
         parity = [np.ascontiguousarray(chroma[:, :, start::2]) for start in (0, 1)]
         taps = [parity[k % 2][:, :, k // 2 : k // 2 + columns] for k in range(10)]
         out = narrow[:, 4 + top : 4 + bottom]

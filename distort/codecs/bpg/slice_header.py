@@ -15,7 +15,8 @@ INTRA = 2  #: slice_type
 def read_qp(picture: bytes, pps: bytes, sps: Sps) -> int:
     """SliceQpY = 26 + init_qp_minus26 + slice_qp_delta of the first slice of an IDR picture.
 
-    Raises ValueError for another kind of picture, and when the data ends too early.
+    ``picture`` and ``pps`` are NAL units. Raises ValueError for other kinds of picture, and when the data ends too
+    early.
     """
     bits = BitReader(nal.unescape(pps[2:]))
     bits.ue()  # PPS id
@@ -28,7 +29,7 @@ def read_qp(picture: bytes, pps: bytes, sps: Sps) -> int:
     bits.ue()  # num_ref_idx_l1_default_active_minus1
     init_qp = 26 + _signed(bits.ue())
 
-    bits = BitReader(nal.unescape(picture[2:66]))  # the QP stands among the first bytes
+    bits = BitReader(nal.unescape(picture[2:66]))  # the QP is among the first bytes
     if nal.kind(picture) not in (19, 20) or not bits.flag():  # IDR_W_RADL, IDR_N_LP
         raise ValueError("the HEVC data does not begin with the first slice of an IDR picture")
     bits.u(1)  # no_output_of_prior_pics_flag
@@ -44,5 +45,5 @@ def read_qp(picture: bytes, pps: bytes, sps: Sps) -> int:
 
 
 def _signed(code: int) -> int:
-    """se(v) of ue(v): 0, 1, -1, 2, -2 … (clause 9.2.2)."""
+    """The se(v) value of a ue(v) code: 0, 1, -1, 2, -2, … (clause 9.2.2)."""
     return (code + 1) // 2 if code % 2 else -(code // 2)

@@ -1,8 +1,8 @@
 """One intra picture through libx265 (in PyAV), with the settings of bpgenc 0.9.8 at its slowest level.
 
-x265 keeps its rate-distortion tables (lambda) in process-global memory: a file loaded for one encode changes
-all later ones. The tables of the x265 that bpgenc was built with are therefore loaded for every encode, so that
-bytes never depend on what the process encoded before.
+x265 keeps its rate-distortion tables (lambda) in process-global memory: loading a file for one encode changes all
+later ones. Therefore every encode loads the tables of the x265 that bpgenc was built with, so that the bytes never
+depend on earlier encodes in the process.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from distort.codecs.bpg import nal
 #: bpgenc's ``-m 9`` is x265's preset of index 9.
 PRESET, FAST_PRESET = "placebo", "medium"
 TUNE = "ssim"  # no psychovisual weights
-INTRA_OFFSET = 3  #: by which x265 lowers the QP of an intra slice: 6 log2 of its ipratio of 1.4, rounded
+INTRA_OFFSET = 3  #: x265 lowers the QP of an intra slice by this: 6 log2(ipratio) with ipratio 1.4, rounded
 
-#: Threads: one worker thread (``pools=1``), because wavefront rows (WPP) need a pool. WPP itself is part of
-#: bpgenc's bitstreams: it resets the entropy coder in every row of blocks, about 2 % of the bytes at QP 51.
+#: One worker thread (``pools=1``), because wavefronts (WPP) need a thread pool. bpgenc's bitstreams use WPP, which
+#: resets the entropy coder in every row of blocks and costs about 2 % of the bytes at QP 51.
 OPTIONS = {
     "keyint": 1,
     "total-frames": 1,
-    "rect": 1,  # not used by intra pictures; a .bpg reader assumes the sequence allows them
+    "rect": 1,  # intra pictures use neither; but the SPS that BPG implies enables amp, and amp needs rect
     "amp": 1,
     "wpp": 1,
     "pools": 1,
@@ -42,7 +42,7 @@ OPTIONS = {
     "log-level": "error",
 }
 
-#: Lambda for SATD decisions, lambda2 for RD decisions, QP 0..69, as x265 1.8 and HM have them.
+#: Lambda for SATD decisions, lambda2 for RD decisions, QP 0..69, as in x265 1.8 and HM.
 LAMBDA = "lambda = 2^((QP-12)/6), lambda2 = 0.85*2^((QP-12)/3)"
 
 _opening = threading.Lock()  # x265 parses the lambda file into global tables
@@ -57,11 +57,11 @@ def lambda_file() -> bytes:
 
 @contextmanager
 def _lambda_path() -> Iterator[str]:
-    """A path from which x265 can read ``lambda_file()``: memory, not a file on disk."""
+    """A path from which x265 can read ``lambda_file()``: an anonymous memory file."""
     if not hasattr(os, "memfd_create"):
         raise OSError(
-            "encoding BPG needs Linux (memfd_create): x265 reads its lambda tables from a path, and no file "
-            "is written to disk for it. Decoding works everywhere"
+            "encoding BPG and HEVC needs Linux: x265 reads its lambda tables from a path, which is a memory file "
+            "(memfd_create). Decoding works everywhere"
         )
     descriptor = os.memfd_create("x265-lambda")
     try:
@@ -72,7 +72,7 @@ def _lambda_path() -> Iterator[str]:
 
 
 def block_options(size: tuple[int, int]) -> dict[str, int]:
-    """Block sizes for a picture with a side below 32: x265 wants at least one coding tree block a side."""
+    """Block sizes for a picture with a side below 32: x265 needs at least one coding tree block per side."""
     if min(size) >= 32:
         return {}
     options = {"ctu": 16, "max-tu-size": 16, "tu-intra-depth": 3, "tu-inter-depth": 3}
@@ -80,7 +80,7 @@ def block_options(size: tuple[int, int]) -> dict[str, int]:
 
 
 def coded_size(width: int, height: int) -> tuple[int, int]:
-    """Width and height in whole minimum coding blocks: 8 samples, but 16 where x265 needs it."""
+    """Width and height rounded up to whole minimum coding blocks: 8 samples, or 16 where x265 needs it."""
     block = block_options((width, height)).get("min-cu-size", 8)
     return -(-width // block) * block, -(-height // block) * block
 
@@ -95,10 +95,10 @@ def encode(
 ) -> list[bytes]:
     """The NAL units of one intra picture: VPS, SPS, PPS and a slice.
 
-    planes: Y, Cb, Cr as uint8 arrays.  pix_fmt: their format in FFmpeg's terms, "yuv420p" or "yuv444p".
-    size: width and height of the coded picture, at least 16; the planes' last column and row are repeated
-    up to it.  qp: 0 to 51, as bpgenc's -q (the slice QP is 3 lower).  extra: more x265 parameters.
-    Raises ValueError when x265 refuses, UnsupportedPicture when it is because of the size.
+    ``planes``: Y, Cb, Cr as uint8 (height, width) arrays. ``pix_fmt``: their format in FFmpeg's terms, "yuv420p"
+    or "yuv444p". ``size``: width and height of the coded picture, at least 16; the planes are extended to it by
+    repeating their last column and row. ``qp``: 0 to 51, as bpgenc's -q (the slice QP is 3 lower). ``extra``: more
+    x265 parameters. Raises ValueError when x265 refuses, UnsupportedPicture when the size is the reason.
     """
     import av
 
@@ -116,7 +116,7 @@ def encode(
         try:
             context.open()
         except av.error.FFmpegError as error:
-            # Very long and narrow pictures have more rows of small blocks than x265 takes.
+            # Very long and narrow pictures have more rows of small blocks than x265 supports.
             kind = UnsupportedPicture if block_options(planes[0].shape) else ValueError
             raise kind(f"x265 refuses a picture of {size[0]}x{size[1]} at QP {qp}") from error
     packets = [*context.encode(_frame(planes, size, pix_fmt)), *context.encode(None)]
@@ -124,7 +124,7 @@ def encode(
 
 
 def _frame(planes: Sequence[np.ndarray], size: tuple[int, int], pix_fmt: str) -> Any:
-    """The planes as an AVFrame, extended right and down by repeating their last column and row."""
+    """The planes as an AVFrame, extended to the right and downwards by repeating their last column and row."""
     import av
 
     frame = av.VideoFrame(*size, pix_fmt)
@@ -139,7 +139,7 @@ def _frame(planes: Sequence[np.ndarray], size: tuple[int, int], pix_fmt: str) ->
 
 @functools.cache
 def version() -> str:
-    """Build and version of libx265, as it writes them into a stream: "build 216, 4.2…"."""
+    """Version and build of libx265, as it writes them into a stream: "4.2… (build 216)"."""
     grey = [np.full((16, 16), 128, np.uint8)] * 3
     info = b"".join(encode(grey, (16, 16), "yuv444p", 51, FAST_PRESET, {"info": 1}))
     found = re.search(rb"x265 \(build (\d+)\) - ([^ :]+)", info)

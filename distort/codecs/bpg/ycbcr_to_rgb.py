@@ -11,7 +11,7 @@ import numpy as np
 from distort.codecs.bpg.container import RGB, YCBCR_601, YCBCR_709, YCBCR_2020, Layout
 from distort.codecs.bpg.rgb_to_ycbcr import strips, weighted_sum
 
-#: Interpolation taps over 64 for the even and the odd output samples, at source offsets -3 .. 4.
+#: Interpolation taps, in units of 1/64, for the even and the odd output samples, at input offsets -3 .. 4.
 #: Absolute values sum to at most 102, so two passes over 8-bit samples stay below 255 * 102 * 102 < 2^22.
 CENTRED = ((2, -6, 18, 57, -10, 4, -1, 0), (-1, 4, -10, 57, 18, -6, 2, 0))
 COSITED = ((0, 0, 0, 64, 0, 0, 0, 0), (-1, 4, -11, 40, 40, -11, 4, -1))
@@ -25,7 +25,7 @@ KR_KB = {YCBCR_601: (0.299, 0.114), YCBCR_709: (0.2126, 0.0722), YCBCR_2020: (0.
 def to_rgb(planes: list[np.ndarray], layout: Layout) -> np.ndarray:
     """The uint8 (height, width, 3) picture of one or three planes of unsigned samples.
 
-    ``planes`` may be larger than ``layout`` says; what is outside is not looked at.
+    ``planes`` may be larger than ``layout`` says; samples outside are ignored.
     """
     height, width = layout.height, layout.width
     luma = planes[0][:height, :width]
@@ -81,7 +81,7 @@ def _matrix(layout: Layout) -> tuple[int, int, tuple[tuple[int, int], ...]]:
         red, blue = round(2 * (1 - kr) * chroma), round(2 * (1 - kb) * chroma)
         green = -round(2 * kb * (1 - kb) / kg * chroma), -round(2 * kr * (1 - kr) / kg * chroma)
         return round(luma), offset, ((0, red), green, (blue, 0))
-    one = round(luma)  # YCgCo, whose chroma has the scale of luma
+    one = round(luma)  # YCgCo: chroma has the same scale as luma
     return one, offset, ((-one, one), (one, 0), (-one, -one))
 
 
