@@ -15,10 +15,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from train.api import evaluate, fit, teach
+    from train.api import evaluate, export, fit, teach
     from train.engine.signals import Stopped
 
-__all__ = ["Stopped", "evaluate", "fit", "teach"]
+__all__ = ["Stopped", "evaluate", "export", "fit", "teach"]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,12 +16,13 @@ from shards.dataset import Dataset
 from train.engine import evaluate as evaluation
 from train.engine import job, loop
 from train.engine import teach as teaching
-from train.engine.checks import require_results_file
+from train.engine.checks import require_output, require_results_file
 from train.engine.distributed import World, world
 from train.engine.evaluate import Candidate
 from train.engine.run import RunFolder
-from train.networks.models import ModelError
+from train.networks.models import ModelError, load_checkpoint
 from train.networks.precision import RESULTS
+from train.routing import exported
 from train.routing.assemble import adapting, assemble
 from train.settings import Settings
 
@@ -143,6 +144,18 @@ def teach(
         return teaching.teach(
             Dataset(dataset), arch, str(weights), here, batch=batch, workers=workers, cache=local
         )
+
+
+def export(checkpoint: Folder, out: Folder, *, side: int | None = None, arch: str | None = None) -> Path:
+    """Write the network of a checkpoint as ``.onnx`` or ``.pt2``, by the suffix of ``out``; returns ``out``.
+
+    The file takes uint8 pictures (batch, side, side, 3) and answers logits, float32 (batch, classes). ``arch`` as
+    for ``evaluate``. Raises ValueError with what to do: ModelError.
+    """
+    target = Path(out)
+    require_output(target)
+    loaded = load_checkpoint(str(checkpoint), named=arch)
+    return exported.export(loaded.network, target, side, loaded.meta)
 
 
 @contextmanager

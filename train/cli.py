@@ -197,3 +197,21 @@ def teach_command(dataset: str, **options: Any) -> None:
     name, made = teach(dataset, **options)
     if _first():
         click.echo(f"{dataset}: teacher {name}, {made} shards computed")
+
+
+@main.command("export", epilog="Example: train export runs/et-jpeg-10/best.safetensors --out jpeg-10.onnx")
+@click.argument("checkpoint")
+@click.option(
+    "--out", required=True, type=click.Path(dir_okay=False), help="FILE.onnx, or FILE.pt2 (torch.export)."
+)
+@click.option("--side", type=click.IntRange(1), help="Of its pictures, in pixels. Default: what the network was "
+              "made for, else 224.")  # fmt: skip
+@click.option("--arch", help="The network, for checkpoints that must be named, as MODULE:FUNCTION.")
+def export_command(checkpoint: str, out: str, **options: Any) -> None:
+    """Write CHECKPOINT as one file for other programs: uint8 pictures (batch, side, side, 3) in, logits out.
+
+    The normalisation is part of it. Before the file appears, its answers are compared with the network's.
+    """
+    from train.api import export
+
+    click.echo(f"{export(checkpoint, out, **options)}")

@@ -8,7 +8,6 @@ from distort import codecs
 from distort.codecs.headers import Header, header_of
 from distort.codecs.lossless import LOSSLESS
 from shards.dataset import Dataset
-from train.networks import models
 from train.routing import NoExpert, Router
 
 
@@ -92,15 +91,6 @@ def test_bitstreams_of_many_kinds_are_answered_in_their_order_and_in_batches_per
     means = [made.rgb.mean() for _, made in streams] + [crop.mean()]
     assert answers[:, 1].tolist() == pytest.approx(means, rel=1e-4)
     assert [expert.calls for expert in own.experts] == [[2, 1], [1], [1], [1]]
-
-
-@pytest.mark.filterwarnings("ignore:.torch.jit")
-def test_an_expert_may_be_a_compiled_module(crop):
-    network = models.build("shufflenet_v2_x0_5", 4).eval()
-    traced = torch.jit.trace(network, torch.from_numpy(crop[None].copy()))
-    data = [codecs.get("jpeg-10").roundtrip(crop).bitstream]
-    expected = Router({"jpeg-10": network}).predict(data)
-    assert torch.allclose(Router({"jpeg-10": traced}).predict(data), expected, atol=1e-5)
 
 
 def test_damaged_and_foreign_bytes_are_refused(crop):

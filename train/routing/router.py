@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,9 +36,10 @@ class NoExpert(ValueError):
 class Router(nn.Module):
     """Experts by the column that each was trained for, as ``{"jpeg-10": network, "bpg-46": network}``.
 
-    An expert is a ``Network`` or anything that takes uint8 pictures (batch, height, width, 3) and returns logits:
-    a TorchScript module, say. ``base`` is used without an expert. ``otherwise``: ``nearest``, the expert of
-    the same codec whose quality is nearest, else ``base``; ``base``; or ``error``.
+    An expert is a ``Network`` or anything that takes uint8 pictures (batch, height, width, 3) and returns logits,
+    as ``Onnx("expert.onnx")`` and ``torch.export.load("expert.pt2").module()`` do. ``base`` is used without an
+    expert. ``otherwise``: ``nearest``, the expert of the same codec whose quality is nearest, else ``base``;
+    ``base``; or ``error``.
 
     >>> Router({"jpeg-10": expert}, base=pretrained).predict([path.read_bytes()])
     """
@@ -59,6 +61,14 @@ class Router(nn.Module):
         self.experts: list[Answering] = [*experts.values(), *([] if base is None else [base])]
         self.base = None if base is None else len(experts)
         self.net = nn.ModuleList(expert for expert in self.experts if isinstance(expert, nn.Module))
+
+    def train(self, mode: bool = True) -> Router:
+        """Set the mode of the experts that have one: exported ones have not."""
+        self.training = mode
+        for expert in self.net:
+            with suppress(NotImplementedError):
+                expert.train(mode)
+        return self
 
     def choose(self, header: Header) -> int:
         """Index in ``experts`` of the expert for this header. Raises NoExpert."""
