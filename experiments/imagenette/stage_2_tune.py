@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections import defaultdict
+from pathlib import Path
 
-from design import METHODS, TUNING_SEED, arguments, call, train, trained_on
+from design import METHODS, TUNING_SEED, Scale, arguments, call, each, train, trained_on
+
+
+def attempt(work: Path, scale: Scale, method: str, rate: float) -> Path:
+    """Train a method at a learning rate and judge it on the tuning pictures; returns the results file."""
+    out = work / "tuning" / f"{method}_{rate:g}"
+    train(work, scale, method, trained_on(method, scale, scale.tuning_column), TUNING_SEED, rate, out)
+    if not (out / "results.json").exists():
+        call(
+            "train", "evaluate", work / "data/tune", "--checkpoint", out / "last.safetensors",
+            "--columns", scale.tuning_column, "--present-classes", "--out", out / "results.json",
+        )  # fmt: skip
+    return out / "results.json"
+
 
 if __name__ == "__main__":
     work, _, scale = arguments(__doc__)
+    todo = list(itertools.product(METHODS, scale.rates))
+    each(lambda run: attempt(work, scale, *run), todo)
+    tried = defaultdict(dict)
+    for method, rate in todo:
+        found = json.loads(attempt(work, scale, method, rate).read_text())["results"][0]["columns"]
+        tried[method][rate] = found[scale.tuning_column]
     chosen = {}
-    for method in METHODS:
-        column = trained_on(method, scale, scale.tuning_column)
-        tried = {}
-        for rate in scale.rates:
-            out = work / "tuning" / f"{method}_{rate:g}"
-            train(work, scale, method, column, TUNING_SEED, rate, out)
-            if not (out / "results.json").exists():
-                call(
-                    "train", "evaluate", work / "data/tune", "--checkpoint", out / "last.safetensors",
-                    "--columns", scale.tuning_column, "--present-classes", "--out", out / "results.json",
-                )  # fmt: skip
-            found = json.loads((out / "results.json").read_text())["results"][0]["columns"][scale.tuning_column]
-            tried[rate] = (found["top1"], -found["loss"])
-        chosen[method] = max(tried, key=tried.get)
-        for rate, (top1, loss) in tried.items():
-            print(f"{method} lr {rate:g}: top-1 {top1:.2%}, loss {-loss:.4f}{' *' * (rate == chosen[method])}")
+    for method, found in tried.items():
+        chosen[method] = max(found, key=lambda rate: (found[rate]["top1"], -found[rate]["loss"]))
+        for rate, score in found.items():
+            mark = " *" * (rate == chosen[method])
+            print(f"{method} lr {rate:g}: top-1 {score['top1']:.2%}, loss {score['loss']:.4f}{mark}")
     (work / "tuned.json").write_text(json.dumps(chosen, indent=2) + "\n")
