@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ HERE = Path(__file__).parent
 DOCS = HERE.parents[1] / "docs"
 CLAIM = 0.6  #: points of top-1, the published gain
 ORDER = ("tiny", "cpu", "gpu")
+PAPER = ("pre-trained", "stability", "finetune", "expert")  #: from worst to best in the paper's Table I
 METHODS = {
     "stability": "stability",
     "batchnorm": "batch norm only",
@@ -39,6 +41,10 @@ class Results:
         packed = np.frombuffer(bytes.fromhex(answers[kind][column]["right"]), np.uint8)
         return np.unpackbits(packed, count=self.n).astype(float)
 
+    def factors(self) -> list[float]:
+        """The factors on alpha among the experts."""
+        return sorted({run["factor"] for run in self.contents["runs"] if run["method"] == "expert"})
+
     def matrix(self, method: str, column: str, kind: str = "present", factor: float = 1.0) -> np.ndarray | None:
         """float (seeds, n) of the runs of a method at a column, by seed; None when there is none."""
         rows = [
@@ -59,6 +65,18 @@ class Results:
             parts.append(ours[:seeds] - theirs[:seeds])
         seeds = min(map(len, parts))
         return np.mean([part[:seeds] for part in parts], axis=0)
+
+    def difference(self, better: str, worse: str, column: str) -> np.ndarray | None:
+        """float (seeds, n): one method's answers less another's at a column, paired by seed and picture."""
+        ours, theirs = self.matrix(better, column), self.matrix(worse, column)
+        if worse == PAPER[0]:
+            theirs = self.right(self.contents["pretrained"], "present", column)[None]
+        if ours is None or theirs is None:
+            return None
+        if len(theirs) > 1:
+            ours = ours[: len(theirs)]
+            theirs = theirs[: len(ours)]
+        return ours - theirs
 
 
 def points(found: Estimate) -> str:
@@ -98,6 +116,37 @@ def verdict(low: float, high: float) -> str:
     return f"The interval holds 0 and {CLAIM}: nothing is settled at this number of runs."
 
 
+def ordering(results: Results) -> Iterator[str]:
+    """Which steps of the paper's ordering hold among the ten classes, by the interval of each difference."""
+    names = {PAPER[0]: PAPER[0]} | METHODS
+    yield f"The paper orders {' < '.join(names[method] for method in PAPER)}. Each step here, in points:\n"
+    yield "| | " + " | ".join(f"{names[b]} − {names[a]}" for a, b in pairwise(PAPER)) + " |"
+    yield "|---" * len(PAPER) + "|"
+    for column in results.columns:
+        cells = []
+        for worse, better in pairwise(PAPER):
+            gain = results.difference(better, worse, column)
+            if gain is None:
+                cells.append("")
+                continue
+            found = estimate([gain])
+            low, high = found.interval()
+            cells.append(f"{points(found)}: {'holds' if low > 0 else 'reversed' if high < 0 else 'open'}")
+        yield f"| {column} | {' | '.join(cells)} |"
+    yield ""
+
+
+def rates(results: Results) -> str:
+    """The tuned learning rate of every method, and whether the grid ended there."""
+    grid = results.contents["design"]["rates"]
+    chosen = {run["method"]: run["lr"] for run in results.contents["runs"] if run["lr"] is not None}
+    cells = [
+        f"{METHODS[method]} {rate:g}{' (end of the grid)' * (rate in (min(grid), max(grid)))}"
+        for method, rate in chosen.items()
+    ]
+    return f"Learning rates, the best of {', '.join(f'{rate:g}' for rate in grid)}: {', '.join(cells)}.\n"
+
+
 def components(gain: np.ndarray) -> tuple[float, float, float]:
     """Variances (seeds, pictures, residual) of a (seeds, n) table without replication, none below 0."""
     seeds, n = gain.shape
@@ -127,6 +176,7 @@ def section(results: Results) -> Iterator[str]:
         + ", ".join(f"{name} {number}" for name, number in versions.items())
         + f". `experiments/imagenette/run.sh PICTURES WORK {contents['scale']}`\n"
     )
+    yield rates(results)
     for kind, title in (("present", "among the ten classes (primary)"), ("all", "among all 1000 classes")):
         yield f"Top-1 {title}, percent, 95 % interval, (seeds):\n"
         yield f"| | pre-trained | {' | '.join(METHODS.values())} | expert − fine-tuned, points |"
@@ -142,6 +192,7 @@ def section(results: Results) -> Iterator[str]:
         f"**Primary comparison**, pooled over {len(results.columns)} columns and {len(pooled)} seeds: "
         f"{points(found)} points. {verdict(low, high)}\n"
     )
+    yield from ordering(results)
     yield from curve(results)
     parts = components(pooled)
     needs = ", ".join(f"{seeds_needed(parts, n)} on {n:,}" for n in (results.n, 10_000, 50_000))
@@ -157,8 +208,7 @@ def section(results: Results) -> Iterator[str]:
 def curve(results: Results) -> Iterator[str]:
     """The gain by the weight of the teacher's term, at the tuning column."""
     column = results.contents["design"]["tuning_column"]
-    factors = sorted({run["factor"] for run in results.contents["runs"] if run["method"] == "expert"})
-    rows = [(factor, results.gain([column], factor=factor)) for factor in factors]
+    rows = [(factor, results.gain([column], factor=factor)) for factor in results.factors()]
     if len(rows) < 2:
         return
     yield f"Expert − fine-tuned at {column}, by the factor on alpha (0: no teacher, the expert's learning rate):\n"
@@ -177,6 +227,11 @@ def forest(found: list[Results]) -> str:
             gain = results.gain(columns)
             if gain is not None:
                 rows.append((f"{results.contents['scale']}: {label}", estimate([gain])))
+        column = results.contents["design"]["tuning_column"]
+        for factor in results.factors():
+            gain = results.gain([column], factor=factor)
+            if factor != 1 and gain is not None:
+                rows.append((f"{column}, alpha × {factor:g}", estimate([gain])))
     span = max([1.0, *(abs(100 * end) for _, each in rows for end in each.interval())]) * 1.1
     height, left, width = 24 * len(rows) + 60, 150, 480
 
@@ -219,8 +274,8 @@ HEAD = """# Results: does expert training help?
 Written by `python experiments/imagenette/stage_6_write.py` from `experiments/imagenette/results/*.json`; the
 design, fixed before the first run, is in `experiments/imagenette/README.md`. Intervals count pictures and seeds
 both ([report.md](report.md)). The pictures are ImageNet pictures, some of them training pictures of the network:
-**clean accuracy, and with it every accuracy here, is inflated**; differences between methods share that. What was
-not run is blank: so far only the scale `tiny`, which shows that everything works and says nothing else.
+**clean accuracy, and with it every accuracy here, is inflated**; differences between methods share that. The scale
+`tiny` shows that everything works and says nothing else. What was not run is blank.
 
 ![Gain of the expert over fine-tuning, by column](results-gain.svg)
 """
