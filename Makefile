@@ -4,6 +4,7 @@ DISTORTIONS := paper,jpeg-30,j2k-40,bpg-36,webp-5,webp-20,webp-60,webp-80,avif-1
 START := --arch lite0 --weights imagenet
 RECIPE := --val demo/val --select-on validation --column jpeg-5 $(START) --epochs 2 --lr 1e-4 --batch 16 --test-columns none --resume
 TRAIN := $(BIN)/train
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo bench test test-fast test-cluster lint docs constraints clean
@@ -30,10 +31,10 @@ demo: .venv/installed  ## a converged ImageNet network meets 25 distortions, and
 	@echo "the report: $(CURDIR)/demo/report/index.html"
 
 test: .venv/installed  ## lint and all tests
-	$(BIN)/python -m pytest --ignore tests/cluster
+	$(PYTEST) --ignore tests/cluster
 
 test-fast: .venv/installed  ## the tests without the slow ones
-	$(BIN)/python -m pytest --ignore tests/cluster -m "not slow and not browser"
+	$(PYTEST) --ignore tests/cluster -m "not slow and not browser"
 
 test-cluster: .venv/installed  ## Ray, Slurm and S3 servers on this machine, with faults; installs them (root)
 	tests/cluster/install.sh $(BIN)/python

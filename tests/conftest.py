@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
-import subprocess
-import sys
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,9 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from .forked import Server
+
+os.environ["OMP_NUM_THREADS"] = "1"  # pytest's workers share the cores; sums are the same in every process
 CLASSES = {"animals": ("chelsea", "astronaut"), "things": ("coffee", "rocket")}
 COLUMNS = "jpeg-10,j2k-75,webp-20,noise-20,noise-20+jpeg-10"
 
@@ -31,38 +36,60 @@ def crop(photographs) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def tree(photographs, tmp_path_factory) -> Path:
-    """An ImageFolder tree: two classes, 24 JPEG pictures of different sizes."""
-    root = tmp_path_factory.mktemp("tree")
-    for label, names in CLASSES.items():
-        (root / label).mkdir()
-        for name in names:
-            for i in range(6):
-                picture = Image.fromarray(photographs[name]).crop((10 * i, 5 * i, 280 + 15 * i, 270 + 4 * i))
-                picture.save(root / label / f"{name}_{i}.jpg", quality=92)
-    return root
+def once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """``once(name, make)``: a folder that ``make(folder)`` has filled, once for all workers of pytest-xdist."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent / "once" if "PYTEST_XDIST_WORKER" in os.environ else base / "once"
+    base.mkdir(exist_ok=True)
 
+    def once(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = base / name, base / f"{name}.done"
+        with (base / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed to make it
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
 
-def command(*arguments: object) -> subprocess.CompletedProcess:
-    """Run one of the project's commands as its own process, as a user would."""
-    program, *rest = map(str, arguments)
-    return subprocess.run(
-        [Path(sys.executable).parent / program, *rest], capture_output=True, text=True, timeout=300
-    )
-
-
-@pytest.fixture(scope="session")
-def run():
-    return command
+    return once
 
 
 @pytest.fixture(scope="session")
-def dataset(tree, tmp_path_factory) -> Path:
+def tree(photographs, once) -> Path:
+    """An ImageFolder tree: two classes, 24 JPEG pictures of different sizes. Read only."""
+
+    def make(root: Path) -> None:
+        for label, names in CLASSES.items():
+            (root / label).mkdir()
+            for name in names:
+                for i in range(6):
+                    picture = Image.fromarray(photographs[name]).crop((10 * i, 5 * i, 280 + 15 * i, 270 + 4 * i))
+                    picture.save(root / label / f"{name}_{i}.jpg", quality=92)
+
+    return once("tree", make)
+
+
+@pytest.fixture(scope="session")
+def run() -> Iterator[Callable]:
+    """``run(program, *arguments)``: a command as a process of its own; its status and what it printed."""
+    server = Server()
+    yield lambda *arguments: server.run(*map(str, arguments), timeout=300)
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def dataset(tree, run, once) -> Path:
     """24 samples in 5 shards with a clean and five distorted columns. Read only: copy it to damage it."""
-    root = tmp_path_factory.mktemp("dataset") / "val"
-    made = command("distort", "run", tree, root, "--distortions", COLUMNS, "--shard-size", 5, "--workers", 2)
-    assert made.returncode == 0, made.stderr
-    return root
+
+    def make(folder: Path) -> None:
+        made = run(
+            "distort", "run", tree, folder / "val", "--distortions", COLUMNS, "--shard-size", 5, "--workers", 2
+        )
+        assert made.returncode == 0, made.stderr
+
+    return once("dataset", make) / "val"
 
 
 def sha256(root: Path) -> dict[str, str]:

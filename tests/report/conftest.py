@@ -25,11 +25,13 @@ JPEGS = ("jpeg-5", "jpeg-10", "jpeg-30", "jpeg-75")
 
 
 @pytest.fixture(scope="session")
-def curves(tree, run, tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("report") / "curves"
-    done = run("distort", "run", tree, root, "--distortions", DISTORTIONS, "--crop", "center:96", "--workers", 2)
-    assert done.returncode == 0, done.stderr
-    return root
+def curves(tree, run, once) -> Path:
+    def make(folder: Path) -> None:
+        options = ["--distortions", DISTORTIONS, "--crop", "center:96", "--workers", 2]
+        done = run("distort", "run", tree, folder / "curves", *options)
+        assert done.returncode == 0, done.stderr
+
+    return once("curves", make) / "curves"
 
 
 @pytest.fixture(scope="session")
@@ -81,8 +83,8 @@ def models() -> list[tuple]:
 
 
 @pytest.fixture(scope="session")
-def runs(write_results, models, tmp_path_factory) -> Path:
-    return write_results(tmp_path_factory.mktemp("runs") / "all", models)
+def runs(write_results, models, once) -> Path:
+    return once("runs", lambda folder: write_results(folder / "all", models)) / "all"
 
 
 @pytest.fixture(scope="session")
@@ -97,8 +99,10 @@ def paper() -> contents.Contents:
 
 
 @pytest.fixture(scope="session")
-def built(curves, runs, run, tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("built") / "out"
-    done = run("report", "build", curves, "--results", runs, "--published", "marie2022", "--out", out)
-    assert done.returncode == 0, done.stderr
-    return out
+def built(curves, runs, run, once) -> Path:
+    def make(folder: Path) -> None:
+        options = ["--results", runs, "--published", "marie2022", "--out", folder / "out"]
+        done = run("report", "build", curves, *options)
+        assert done.returncode == 0, done.stderr
+
+    return once("built", make) / "out"

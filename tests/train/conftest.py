@@ -26,8 +26,7 @@ CLASSES = {"cat": "chelsea", "coffee": "coffee", "rocket": "rocket"}
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
-    """Two cores are shared; and sums come out the same in every process."""
-    os.environ["OMP_NUM_THREADS"] = "1"
+    """Sums come out the same in every process."""
     torch.set_num_threads(1)
 
 
@@ -43,45 +42,45 @@ def tiles(root: Path, count: int, seed: int) -> Path:
     return root
 
 
-def distort(source: Path, root: Path, *options: object) -> Path:
-    """Run the real distorter."""
-    program = Path(sys.executable).parent / "distort"
-    arguments = map(
-        str, (source, root, "--distortions", "jpeg-10,j2k-75", "--crop", "none", "--workers", 1, *options)
-    )
-    made = subprocess.run([program, "run", *arguments], capture_output=True, text=True)
-    assert made.returncode == 0, made.stderr
-    return root
+@pytest.fixture(scope="session")
+def make_set(run):
+    """``make_set(source, root, *options)``: distort pictures with the real command."""
+
+    def make(source: Path, root: Path, *options: object) -> Path:
+        columns = ["--distortions", "jpeg-10,j2k-75", "--crop", "none", "--workers", 1]
+        made = run("distort", "run", source, root, *columns, *options)
+        assert made.returncode == 0, made.stderr
+        return root
+
+    return make
 
 
 @pytest.fixture(scope="session")
-def train_source(tmp_path_factory) -> Path:
-    return tiles(tmp_path_factory.mktemp("train-source"), 40, 1)
+def train_source(once) -> Path:
+    return once("train-source", lambda folder: tiles(folder, 40, 1))
 
 
 @pytest.fixture(scope="session")
-def train_set(train_source, tmp_path_factory) -> Path:
+def train_set(train_source, make_set, once) -> Path:
     """119 samples (one picture is broken) in shards of 50, 50 and 19 or so. Read only."""
-    source = shutil.copytree(train_source, tmp_path_factory.mktemp("broken") / "source")
-    (source / "cat" / "cat1_3.png").write_bytes(b"not a picture")
-    return distort(source, tmp_path_factory.mktemp("train-set") / "train", "--shard-size", 50, "--max-bad", 1)
+
+    def make(folder: Path) -> None:
+        source = shutil.copytree(train_source, folder / "source")
+        (source / "cat" / "cat1_3.png").write_bytes(b"not a picture")
+        make_set(source, folder / "train", "--shard-size", 50, "--max-bad", 1)
+
+    return once("train-set", make) / "train"
 
 
 @pytest.fixture(scope="session")
-def val_source(tmp_path_factory) -> Path:
-    return tiles(tmp_path_factory.mktemp("val-source"), 13, 2)
+def val_source(once) -> Path:
+    return once("val-source", lambda folder: tiles(folder, 13, 2))
 
 
 @pytest.fixture(scope="session")
-def val_set(val_source, tmp_path_factory) -> Path:
+def val_set(val_source, make_set, once) -> Path:
     """39 samples in shards of 16, 16 and 7. Read only."""
-    return distort(val_source, tmp_path_factory.mktemp("val-set") / "val", "--shard-size", 16)
-
-
-@pytest.fixture(scope="session")
-def make_set():
-    """``make_set(source, root, *options)`` distorts; ``make_tiles(root, count, seed)`` makes sources."""
-    return distort
+    return once("val-set", lambda folder: make_set(val_source, folder / "val", "--shard-size", 16)) / "val"
 
 
 @pytest.fixture(scope="session")
@@ -96,15 +95,18 @@ def copied(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def weights(train_set, val_set, tmp_path_factory) -> Path:
+def weights(train_set, val_set, once) -> Path:
     """Weights that two epochs on the clean crops gave: a small "pre-trained" network."""
-    out = tmp_path_factory.mktemp("weights") / "scratch"
-    result = invoke(
-        "finetune", train_set, "--val", val_set, "--column", "clean", "--arch", ARCH, "--weights", "none",
-        "--epochs", 2, "--batch", 16, "--holdout", 0.1, "--workers", 0, "--test-columns", "none", "--out", out,
-    )  # fmt: skip
-    assert result.exit_code == 0, result.output
-    return out / "last.safetensors"
+
+    def make(folder: Path) -> None:
+        result = invoke(
+            "finetune", train_set, "--val", val_set, "--column", "clean", "--arch", ARCH, "--weights", "none",
+            "--epochs", 2, "--batch", 16, "--holdout", 0.1, "--workers", 0, "--test-columns", "none",
+            "--out", folder / "scratch",
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+
+    return once("weights", make) / "scratch" / "last.safetensors"
 
 
 def invoke(*arguments: object):
