@@ -1,4 +1,4 @@
-"""The work of ``distort run`` and ``distort add``, for Python; the commands are thin layers over it."""
+"""The Python API of ``distort run`` and ``distort add``; the commands are thin layers over it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from shards.dataset import Dataset
 from shards.errors import DatasetError
 from shards.plan import Plan, manifest_rows
 
-LONG = 20_000  #: pictures times columns from which a run is worth an estimate
+LONG = 20_000  #: runs with at least this many pictures times columns print an estimate first
 
-Say = Callable[[str], None]  #: where notes and warnings go
+Say = Callable[[str], None]  #: receives notes and warnings
 Path = str | os.PathLike[str]
 
 
@@ -53,17 +53,17 @@ def run(
     """Make a dataset from the pictures of ``source``, or resume one, as ``distort run`` does.
 
     ``distortions`` are names and presets, in a list or separated by commas. ``workers`` defaults to the cores that
-    this process may use. ``part`` (k, n) makes every n-th shard from the k-th only. The other arguments are the
-    command's options of the same name, see ``distort run --help``. ``say`` is called with every line that is for
-    people; without it nothing is shown.
+    this process may use. ``part`` (k, n) makes only shards k, k + n, …, counted from 1. The other arguments are
+    the command's options of the same name, see ``distort run --help``. ``say`` is called with each message;
+    without it nothing is shown.
 
     >>> import distort
     >>> distort.run("imagenet/val", "val", distortions=["jpeg-10", "webp-20"], workers=8).shards
     50
 
-    Raises ValueError for wrong arguments and for a plan or column that is not the dataset's, ``Incomplete`` (a
-    ValueError too) when shards failed or too many pictures are bad, OSError when the storage or the engine fails.
-    Finished shards are kept, whatever happens.
+    Raises ValueError for invalid arguments and for a plan or column that differs from the dataset's,
+    ``Incomplete`` (also a ValueError) when shards failed or too many pictures are bad, and OSError when the
+    storage or the engine fails. Finished shards are always kept.
     """
     options = Planning(
         os.fspath(source), crop, split, _text(classes), _text(labels), limit, seed, keep_order, shard_size, clean,
@@ -96,7 +96,7 @@ def add(
 
 
 class Incomplete(DatasetError):
-    """Shards failed, or too many pictures are bad; ``summary`` tells what was made."""
+    """Shards failed, or too many pictures are bad; ``summary`` says what was made."""
 
     def __init__(self, message: str, summary: Summary):
         super().__init__(message)
@@ -124,11 +124,11 @@ class Planning:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A dataset and the columns to be made, agreed on with what is there."""
+    """A dataset and the columns to make, checked against what exists."""
 
     dataset: Dataset
     distortions: list[Distortion]
-    root: str | None  #: of the source; None: only add columns
+    root: str | None  #: of the source; None: add columns from the stored clean crops
 
     def unfinished(self, part: tuple[int, int] = (1, 1)) -> list[int]:
         mine = range(part[0] - 1, self.dataset.plan.shards, part[1])
@@ -146,7 +146,7 @@ def prepare_run(
     any_version: bool = False,
     say: Say | None = None,
 ) -> Prepared:
-    """Plan a dataset, or find the same plan in it, and declare its columns."""
+    """Write the plan of a dataset, or check that it has the same, and declare its columns."""
     wanted = _parse(distortions)
     if planned:
         there = job.reopen(os.fspath(dataset), options.source, options.split)
@@ -168,7 +168,7 @@ def prepare_run(
 def prepare_add(
     dataset: Path, distortions: str | Iterable[str], *, any_version: bool = False, look_only: bool = False
 ) -> Prepared:
-    """Declare columns of a dataset whose clean crops are complete; ``look_only`` leaves them undeclared."""
+    """Declare columns of a dataset whose clean crops are complete; with ``look_only``, write nothing."""
     wanted = _parse(distortions)
     there = Dataset(dataset)
     there.require_complete(columns.CLEAN)
@@ -179,7 +179,7 @@ def prepare_add(
 
 
 def plan_source(options: Planning, say: Say | None = None) -> tuple[str, Plan, pa.Table]:
-    """Root of the source, plan and manifest. Reports what was found and writes nothing."""
+    """Root of the source, plan and manifest. Reports what the source holds; writes nothing."""
     say = say or _nothing
     listing = sources.list_pictures(options.source, options.split, options.labels)
     if options.classes:
@@ -244,7 +244,7 @@ def _make(
     if summary.failed:
         shard, reason = min(summary.failed.items())
         first = "" if say else f"; shard {shard:06d}: {reason}"
-        raise Incomplete(f"{len(summary.failed)} shards failed; the same command tries them again{first}", summary)
+        raise Incomplete(f"{len(summary.failed)} shards failed; repeat the command to retry them{first}", summary)
     if summary.bad:
         tell(f"{summary.bad} pictures could not be read; 'shards errors {dataset.storage.url}' lists them")
     if summary.bad_fraction > max_bad:
@@ -256,7 +256,7 @@ def _make(
 
 
 def _say_what_it_takes(prepared: Prepared, root: str, where: Where, part: tuple[int, int], say: Say) -> None:
-    """One line before a long run, from pictures of its first shard; measuring takes about a second."""
+    """Before a long run, print an estimate, measured on pictures of its first shard for about a second."""
     plan, storage = prepared.dataset.plan, prepared.dataset.storage
     todo = prepared.unfinished(part)
     count = sum(map(plan.pictures_of, todo))

@@ -34,13 +34,13 @@ def main() -> None:
 
 @main.command(
     epilog="Example: distort run imagenet/val val --distortions paper,webp-20. "
-    "Run it again after an interruption and it goes on where it stopped."
+    "Repeat the command to resume an interrupted run."
 )
 @click.argument("source")
 @click.argument("dataset")
 @DISTORTIONS
 @CROP
-@click.option("--split", type=SOMETHING, help="Which split of a root that holds train and val folders.")
+@click.option("--split", type=SOMETHING, help="The split to use, if SOURCE holds folders such as train and val.")
 @click.option(
     "--classes",
     type=SOMETHING,
@@ -51,35 +51,35 @@ def main() -> None:
     "--labels",
     type=SOMETHING,
     help="File with the labels of a flat folder's pictures: 'name,label' lines, Kaggle's LOC_val_solution.csv, or "
-    "one label a line in the order of the names (ImageNet's ground truth).",
+    "one label per line in the order of the names (ImageNet's ground truth).",
 )
 @click.option("--limit", type=click.IntRange(1), help="Use a random sample of this many pictures.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the order, random crops and noise.")
-@click.option("--keep-order", is_flag=True, help="Keep the source's order; training wants it shuffled.")
+@click.option("--keep-order", is_flag=True, help="Keep the source's order. For training, let it be shuffled.")
 @click.option("--shard-size", type=click.IntRange(1), default=1000, show_default=True, help="Samples per shard.")
 @click.option(
     "--clean",
     type=click.Choice(list(LOSSLESS)),
     default=next(iter(LOSSLESS)),
     show_default=True,
-    help="Lossless format of the clean crops. webp: 9 % fewer bytes for three times the time to write. "
-    "qoi: a third of the time to read for 1.6 times the bytes; not every reader knows it.",
+    help="Lossless format of the clean crops. webp: 9 % fewer bytes, but three times the time to write. "
+    "qoi: a third of the time to read, but 1.6 times the bytes, and few other programs read it.",
 )
 @SSIM
 @EXIF
 @MAX_BAD
-@click.option("--retry", is_flag=True, help="Remake shards, in all columns, whose bad pictures can be read now.")
+@click.option("--retry", is_flag=True, help="Remake all columns of shards that have bad pictures readable now.")
 @click.option(
-    "--dry-run", is_flag=True, help="Only print what was found and an estimate of time, disk and memory."
+    "--dry-run", is_flag=True, help="Only print what SOURCE holds and an estimate of time, disk and memory."
 )
-@click.option("--planned", is_flag=True, help="SOURCE is what DATASET was planned from: do not list it again.")
+@click.option("--planned", is_flag=True, help="DATASET was planned from SOURCE: do not list SOURCE again.")
 @work
 def run(**options: Any) -> None:
     """Make DATASET from the pictures of SOURCE. Both may be folders or urls, as in s3://bucket/val.
 
-    SOURCE is a folder with one folder per class, a flat folder, a list (.csv, .txt) of 'path,label' lines, or
-    WebDataset tars (a .tar or a folder of them). Pictures that cannot be read are recorded in DATASET/errors,
-    see 'shards errors DATASET'.
+    SOURCE is a folder with one folder per class, a flat folder, a list (.csv, .tsv, .txt) of 'path,label' lines,
+    or WebDataset tars (a .tar or a folder of them). 'shards errors DATASET' lists the pictures that could not be
+    read.
     """
     with _stoppable():
         if options.pop("dry_run"):
@@ -103,7 +103,7 @@ def _say(text: str) -> None:
 
 
 def _refuse_useless(options: dict) -> None:
-    """An option that would have no effect is a mistake."""
+    """Raise UsageError for an option that would have no effect."""
     try:
         job.Where(options["engine"], options["workers"], options["address"]).check()
     except ValueError as error:
@@ -137,7 +137,7 @@ def _make(make: Callable[..., job.Summary], options: dict) -> None:
 def _report(dataset: str, summary: job.Summary, profile: bool) -> None:
     good, names = summary.pictures - summary.bad, ", ".join(summary.columns)
     click.echo(
-        f"{dataset}: {summary.shards} shards made, {summary.skipped} were there; "
+        f"{dataset}: {summary.shards} shards made, {summary.skipped} existed; "
         f"{good:,} of {summary.pictures:,} pictures; columns {names}"
     )
     if profile:
@@ -146,19 +146,19 @@ def _report(dataset: str, summary: job.Summary, profile: bool) -> None:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """SIGINT and SIGTERM end the command with status 130 and 143, at any time and nothing half-way."""
+    """SIGINT and SIGTERM end the command with status 130 and 143; no shard is left half-written."""
     try:
         with job.signals():
             yield
     except job.Interrupted as stop:
-        click.echo(f"stopped by {stop}; finished shards are kept, the same command goes on from there", err=True)
+        click.echo(f"stopped by {stop}; finished shards are kept, repeat the command to resume", err=True)
         sys.exit(128 + stop.signum)
 
 
 @main.command(epilog="Example: distort status s3://bucket/val")
 @click.argument("dataset")
 def status(dataset: str) -> None:
-    """How far DATASET is, from any machine: shards done, running and missing, images/s, ETA, bad pictures."""
+    """Print DATASET's progress, on any machine: shards done, running and missing, images/s, ETA, bad pictures."""
     click.echo(looking.describe(Dataset(dataset)))
 
 
@@ -170,10 +170,12 @@ def status(dataset: str) -> None:
 @click.option("--cpus", type=click.IntRange(1), default=8, show_default=True, help="Cores per task.")
 @TIME
 @click.option(
-    "--tasks", type=click.IntRange(1, scripts.MOST), help="Size of the array.  [default: from the shards]"
+    "--tasks", type=click.IntRange(1, scripts.MOST), help="Size of the array.  [default: one per CPUS shards]"
 )
-@click.option("--sbatch", "extra", multiple=True, help="One more option of sbatch, as in --sbatch=--account=x.")
-@click.option("--submit", is_flag=True, help="Submit it, and a 'shards verify' to follow, instead of printing it.")
+@click.option("--sbatch", "extra", multiple=True, help="A further option for sbatch, as in --sbatch=--account=x.")
+@click.option(
+    "--submit", is_flag=True, help="Submit the script, followed by 'shards verify', instead of printing."
+)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
 def slurm(
@@ -182,12 +184,12 @@ def slurm(
 ) -> None:  # fmt: skip
     """Print a Slurm array script for COMMAND: 'run SOURCE DATASET …' or 'add DATASET …' with their options.
 
-    The plan of 'run' is made here and now; every task then makes its share of the shards. The same command again
-    fills the gaps.
+    The plan of 'run' is made at once; every task of the array then makes its share of the shards. Repeat the
+    command to make missing shards.
     """
     name, *arguments = command
     if name not in ("run", "add"):
-        raise click.UsageError(f"'{name}' is not run or add, as in: distort slurm run SOURCE DATASET …")
+        raise click.UsageError(f"expected run or add, got '{name}', as in: distort slurm run SOURCE DATASET …")
     options = main.commands[name].make_context(f"slurm {name}", arguments, parent=context.parent).params
     dataset, wanted, any_version = options["dataset"], options["distortions"], options["any_version"]
     if name == "run":
@@ -204,7 +206,7 @@ def slurm(
 
 @main.command("list", epilog="Example: distort run pictures out --distortions jpeg-10,noise-20+jpeg-10")
 def list_distortions() -> None:
-    """Print every codec and filter: its range, what its number means, its file extension, an example."""
+    """Print all codecs and filters: example, range and meaning of the number, file extension."""
     rows, options = [], []
     for name in codecs.names():
         try:
@@ -234,9 +236,9 @@ def preview(picture: str, out: str, distortions: str, crop: str, exif_orientatio
     """Draw PICTURE under every distortion, labelled with bytes, PSNR and SSIM, into OUT (Fig. 3)."""
     path, target = Path(picture), Path(out)
     if target.exists() and target.samefile(path):
-        raise DatasetError(f"{out} is the picture itself; give the sheet another name")
+        raise DatasetError(f"{out} is the picture itself; choose another name for the sheet")
     if target.suffix.lower() not in Image.registered_extensions():
-        raise DatasetError(f"{out}: no format for pictures is called '{target.suffix}'; use .png")
+        raise DatasetError(f"{out}: '{target.suffix}' is not a picture format; use .png")
     try:
         image = pictures.load(sources.read(str(path.parent), path.name), exif_orientation)
         key = path.stem.encode("utf-8", "backslashreplace").decode()

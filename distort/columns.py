@@ -1,4 +1,4 @@
-"""``column.json``: how a column is made. All workers that make its shards must agree with it."""
+"""``column.json``: how a column is made. Every worker's settings and versions must agree with it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from shards.errors import DatasetError
 from shards.plan import FILE, column_folder
 
 CLEAN = "clean"
-ADVICE = "\nUse what it was made with, or make a new dataset; --any-version mixes library versions in one column."
+ADVICE = (
+    "\nUse the same settings and versions, or make a new dataset; --any-version allows other library versions."
+)
 
 
 def declare(
@@ -39,7 +41,7 @@ def declare(
             vars(dataset).pop("columns", None)  # read again, with the new one
         if clash := _clash(dataset, name, column, any_version, again):
             raise DatasetError(
-                f"{dataset.storage.url}: column '{name}' was made otherwise, more of it would not match:{clash}"
+                f"{dataset.storage.url}: new shards of column '{name}' would differ from those that exist:{clash}"
             )
 
 
@@ -54,20 +56,20 @@ def _check_size(dataset: Dataset, distortions: list[Distortion]) -> None:
 
 
 def check(dataset: Dataset, specs: tuple[str, ...], any_version: bool = False) -> list[Distortion]:
-    """The distortions of ``specs``, if this machine makes them exactly as ``column.json`` says.
+    """The distortions of ``specs``, checked: this machine makes them exactly as ``column.json`` says.
 
-    Raises UnfitNode before anything is written if it does not.
+    Otherwise raises UnfitNode, before anything is written.
     """
     here = socket.gethostname()
     try:
         distortions = [parse(spec) for spec in specs]
         described = list(_described(dataset, distortions))
     except (DistortionError, ImportError, OSError) as error:
-        raise UnfitNode(f"{here} cannot make {', '.join(specs)}: {error}; install what it lacks") from error
+        raise UnfitNode(f"{here} cannot make {', '.join(specs)}: {error}; install what is missing") from error
     for name, column in described:
         if clash := _clash(dataset, name, column, any_version):
             raise UnfitNode(
-                f"{here} would make other files than column '{name}' of {dataset.storage.url} holds:{clash}"
+                f"{here} would make other bytes than column '{name}' of {dataset.storage.url} has:{clash}"
             )
     return distortions
 
@@ -77,7 +79,7 @@ def _described(dataset: Dataset, distortions: list[Distortion]) -> Iterator[tupl
     settings = dataset.plan.settings
     if settings.get("clean") not in LOSSLESS or not isinstance(settings.get("crop"), str):
         raise DatasetError(
-            f"{dataset.storage.url}/{FILE} has settings that no version here writes; restore the file"
+            f"{dataset.storage.url}/{FILE} has a crop or format that this version does not know; restore the file"
         )
     store = LOSSLESS[settings["clean"]]
     crop = crops.parse(settings["crop"])
@@ -96,7 +98,7 @@ def _column(name: str, extension: str, steps: list[dict]) -> tuple[str, dict]:
 
 
 def _clash(dataset: Dataset, name: str, column: dict, any_version: bool, again: bool = False) -> str:
-    """How ``column`` differs from its ``column.json``, with advice; empty when equal.
+    """How ``column`` differs from the dataset's ``column.json``, with advice; empty when they agree.
 
     Finished clean crops are not compared. For other finished columns, versions are not compared.
     """

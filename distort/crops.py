@@ -20,7 +20,7 @@ Draw = Callable[[], np.random.Generator]  #: makes the generator of one crop; on
 
 @dataclass(frozen=True)
 class Crop:
-    """A named way to crop; ``count`` clean crops come from every picture."""
+    """A way to crop, called ``name``; it makes ``count`` clean crops of every picture."""
 
     name: str
     cut: Callable[[Image.Image, Draw], Image.Image]
@@ -28,7 +28,7 @@ class Crop:
     count: int = 1
 
     def apply(self, image: Image.Image, seed: int, key: str) -> list[tuple[str, np.ndarray]]:
-        """``(key, crop)`` for every crop; read-only uint8 (height, width, 3). Raises BadPicture."""
+        """``(key, crop)`` for every crop, a read-only uint8 (height, width, 3) array. Raises BadPicture."""
         keys = [f"{key}-{k}" for k in range(self.count)] if self.count > 1 else [key]
         crops = []
         for crop_key in keys:
@@ -64,11 +64,11 @@ def parse(text: str) -> Crop:
 
 
 def _paper(image: Image.Image, draw: Draw) -> Image.Image:
-    """Short side to 256, Pillow's bicubic, then the central 224 x 224.
+    """Resize the short side to 256 with Pillow's bicubic filter, then cut the central 224 x 224.
 
-    The long side is ``int(256 * long / short)``, the offset ``round((n - 224) / 2)`` with Python's rounding:
-    what torchvision's ``Resize(256, BICUBIC)`` and ``CenterCrop(224)`` do to a PIL image. (torchvision 0.8
-    had ``int((n - 223) / 2)``, one pixel off for some sizes.)
+    The long side becomes ``int(256 * long / short)``, the offset is ``round((n - 224) / 2)`` with Python's
+    rounding, as in torchvision's ``Resize(256, BICUBIC)`` and ``CenterCrop(224)`` on a PIL image. (torchvision 0.8
+    used ``int((n - 223) / 2)``, which is one pixel off for some sizes.)
     """
     width, height = image.size
     short = min(width, height)
@@ -97,7 +97,7 @@ def _random(image: Image.Image, draw: Draw) -> Image.Image:
         if 0 < w <= width and 0 < h <= height:
             left, top = int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1))
             break
-    else:  # no window fits: the largest central one with an aspect within the limits
+    else:  # no window fitted: take the largest central one whose aspect is within the limits
         w = min(width, max(1, round(height * 4 / 3)))
         h = min(height, max(1, round(width * 4 / 3)))
         left, top = (width - w) // 2, (height - h) // 2

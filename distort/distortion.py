@@ -24,42 +24,42 @@ PRESETS = {
 
 
 class DistortionError(ValueError):
-    """A distortion's name or value is wrong; the message says what would be right."""
+    """A distortion's name or value is wrong; the message says what is expected."""
 
 
 @dataclass(frozen=True)
 class Distorted:
-    """A distorted picture as it is stored, as it is seen, and what it costs."""
+    """A distorted picture: the stored bytes, the decoded pixels and the rate."""
 
     stored: bytes  #: the bitstream, or the lossless file of a distortion that has none
     rgb: np.ndarray  #: uint8 (height, width, 3), what ``stored`` decodes to
-    bytes: int | None  #: length of the last codec's bitstream; None when no codec took part
+    bytes: int | None  #: rate: length of the last codec's bitstream; None when no step is a codec
 
 
 class RoundTrip(NamedTuple):
-    """A picture through a distortion and back."""
+    """What ``Distortion.roundtrip`` returns."""
 
-    rgb: np.ndarray  #: uint8 (height, width, 3)
+    rgb: np.ndarray  #: uint8 (height, width, 3), distorted
     bitstream: bytes | None  #: of the last step; None when that is a filter
-    bytes: int | None  #: rate: length of the last codec's bitstream; None when no codec took part
+    bytes: int | None  #: rate: length of the last codec's bitstream; None when no step is a codec
 
 
 @dataclass(frozen=True)
 class Distortion:
-    """One or more steps in a row. The rate is that of the last codec among them."""
+    """A chain of one or more steps. The rate is that of the last codec among them."""
 
     name: str  #: of its column; canonical, so that one distortion has one name
     steps: tuple[Step, ...]
-    spec: str  #: what ``parse`` makes this distortion from, on any machine: ``name`` with files in full
+    spec: str  #: ``name`` with the full paths of its files, from which ``parse`` makes this distortion in a worker
 
     @property
     def has_bitstream(self) -> bool:
-        """Whether the distorted picture is the last codec's bitstream, or has to be stored losslessly."""
+        """True when the last step is a codec; False when the distorted picture must be stored losslessly."""
         return isinstance(self.steps[-1], Codec)
 
     @property
     def is_random(self) -> bool:
-        """Whether a step may draw random numbers; seeding a generator takes as long as encoding a small JPEG."""
+        """Whether a step may draw random numbers. (Seeding a generator takes as long as encoding a small JPEG.)"""
         return any(isinstance(step, Filter) for step in self.steps)
 
     def extension(self, store: Lossless) -> str:
@@ -68,7 +68,7 @@ class Distortion:
         return last.extension if isinstance(last, Codec) else store.extension
 
     def check_size(self, width: int, height: int) -> None:
-        """Raises UnsupportedPicture when a codec of the chain cannot hold a picture of this size."""
+        """Raise UnsupportedPicture if a codec of the chain cannot encode a picture of this size."""
         for step in self.steps:
             if isinstance(step, Codec):
                 step.check_size(width, height)
@@ -76,9 +76,9 @@ class Distortion:
     def apply(
         self, rgb: np.ndarray, store: Lossless, rng: np.random.Generator | None, stages: Stages | None = None
     ) -> Distorted:
-        """Distort a uint8 (height, width, 3) picture; ``store`` keeps what has no bitstream of its own.
+        """Distort a uint8 (height, width, 3) picture; ``store`` encodes the result if it has no bitstream.
 
-        ``stages`` adds up how long every step takes. Raises what ``roundtrip`` does.
+        The time of every step is added to ``stages``. Raises what ``roundtrip`` raises.
         """
         made = self.roundtrip(rgb, rng, stages)
         stored = store.encode(made.rgb) if made.bitstream is None else made.bitstream
@@ -87,10 +87,10 @@ class Distortion:
     def roundtrip(
         self, rgb: np.ndarray, rng: np.random.Generator | None = None, stages: Stages | None = None
     ) -> RoundTrip:
-        """Distort one uint8 (height, width, 3) picture, without a dataset around it.
+        """Distort one uint8 (height, width, 3) picture.
 
-        ``rng`` draws the noise; without one every call draws anew.
-        Raises UnsupportedPicture when a codec of the chain cannot hold a picture of this size, and RuntimeError,
+        ``rng`` is the source of noise; without it every call uses a new random seed.
+        Raises UnsupportedPicture when a codec of the chain cannot encode a picture of this size, and RuntimeError,
         ValueError or OSError when a step fails.
         """
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size:
@@ -125,13 +125,13 @@ class Distortion:
 
 
 def generator(seed: int, key: str, purpose: str) -> np.random.Generator:
-    """The random numbers of one sample for one purpose, the same in every worker and order."""
+    """A generator seeded by sha256(seed, key, purpose), so that results do not depend on workers and order."""
     digest = hashlib.sha256(f"{seed}\0{key}\0{purpose}".encode()).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
 
 
 def parse(name: str) -> Distortion:
-    """The distortion called ``name``, see ``distort.grammar``. Raises DistortionError."""
+    """The distortion called ``name``; ``distort.grammar`` defines the names. Raises DistortionError."""
     parsed = [_parse_step(step) for step in grammar.split(name)]
     return Distortion(
         grammar.join(canonical for _, canonical, _ in parsed),
@@ -141,13 +141,13 @@ def parse(name: str) -> Distortion:
 
 
 def parse_list(names: str) -> list[Distortion]:
-    """Distortions from a comma-separated list; presets are expanded, repetitions dropped.
+    """Distortions from a comma-separated list; presets are expanded, repetitions dropped. Raises DistortionError.
 
-    ``clean`` is no distortion and always made; alone it asks for nothing else.
+    ``clean`` is accepted and ignored, because the clean column is always made; alone it gives an empty list.
     """
     parts = [part.strip() for part in names.split(",") if part.strip()]
     if not parts:
-        raise DistortionError("no distortion given; 'distort list' shows what there is")
+        raise DistortionError("no distortion given; 'distort list' shows all of them")
     expanded = [name for part in parts for name in PRESETS.get(part, [part]) if name != "clean"]
     found: dict[str, Distortion] = {}
     for distortion in map(parse, expanded):
@@ -161,7 +161,7 @@ def parse_list(names: str) -> list[Distortion]:
 
 
 def _parse_step(text: grammar.StepName) -> tuple[Step, grammar.StepName, grammar.StepName]:
-    """The step, its name in a column's name, and its name with its file in full."""
+    """The step, its name within a column's name, and the same name with the full path of its file."""
     text = _registered(text)
     try:
         kind = codecs.load(text.name)
@@ -187,7 +187,7 @@ def _parse_step(text: grammar.StepName) -> tuple[Step, grammar.StepName, grammar
 
 
 def _registered(text: grammar.StepName) -> grammar.StepName:
-    """``text`` when there is such a step; also when only its value is no number. Raises DistortionError."""
+    """``text`` if such a step is registered, even when its value is not a number. Raises DistortionError."""
     known = codecs.names()
     if text.name in known:
         return text
@@ -198,7 +198,7 @@ def _registered(text: grammar.StepName) -> grammar.StepName:
 
 
 def _unknown(text: grammar.StepName, known: list[str]) -> str:
-    """What to say of a step that does not exist, with the nearest one that does."""
+    """The error message for an unknown step, with the nearest known one."""
     if not str(text):
         return "a step is missing: distortions are joined by single '+', as in 'noise-20+jpeg-10'"
     if re.search(r"[;|/\s]", str(text)):
@@ -212,7 +212,7 @@ def _unknown(text: grammar.StepName, known: list[str]) -> str:
         if near := difflib.get_close_matches(name, [*known, *PRESETS, "clean"], n=1, cutoff=0.6):
             hint = str(grammar.StepName(near[0], value, text.words)) if near[0] in known else near[0]
             return f"unknown distortion '{text}': did you mean '{hint}'?"
-    return f"unknown distortion '{text}': 'distort list' shows what there is"
+    return f"unknown distortion '{text}': 'distort list' shows all of them"
 
 
 def _value(kind: type[Step], number: str | None) -> float:

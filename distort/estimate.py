@@ -1,4 +1,4 @@
-"""What a run will take, from a few pictures measured here: time, disk and memory."""
+"""Estimates time, disk and memory of a run by making a few of its pictures."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ ROW = 100  #: bytes of a sample's row in a Parquet file
 
 @dataclass(frozen=True)
 class PerSample:
-    """Means per sample (crop) over the pictures measured."""
+    """Means per sample (crop) over the measured pictures."""
 
-    pictures: int  #: that were measured
-    reading: float  #: seconds of one thread: read, decode and crop a sample
+    pictures: int  #: number of measured pictures
+    reading: float  #: seconds of one thread to read, decode and crop a sample
     seconds: dict[str, float]  #: column -> seconds of one thread, metrics included
     stored: dict[str, float]  #: column -> bytes on disk, headers included
-    memory: int  #: bytes a worker needs at least
+    memory: int  #: bytes that a worker needs at least
 
     @property
     def per_sample(self) -> float:
@@ -44,7 +44,7 @@ class PerSample:
 
 
 class MeasureRows(Unit):
-    """Rows of the manifest to be measured."""
+    """The manifest rows of the pictures to measure."""
 
     shard = 0
 
@@ -54,7 +54,7 @@ class MeasureRows(Unit):
 
 @dataclass(frozen=True)
 class Measurement:
-    """What the worker calls."""
+    """The function that the worker calls; picklable."""
 
     root: str
     plan: Plan
@@ -69,10 +69,10 @@ class Measurement:
 def measure(
     root: str, plan: Plan, rows: list[dict], distortions: list[Distortion], budget: float
 ) -> PerSample | None:
-    """Make the columns of some pictures of the manifest, for ``budget`` seconds at most, and throw them away.
+    """Make the columns of some pictures of the manifest, for at most ``budget`` seconds, and discard them.
 
-    That is done in a worker process, which shows what memory one needs, and dies alone. The first picture only
-    warms up. None when fewer than two can be read.
+    This happens in a worker process, whose memory is measured and whose crash does no harm. The first picture is a
+    warm-up. Returns None when fewer than two pictures can be read.
     """
     engine = Local(Measurement(root, plan, tuple(d.spec for d in distortions), budget), workers=1)
     try:
@@ -93,7 +93,7 @@ def _measure(
     reading, seconds, stored = 0.0, dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
     for row in rows:
         try:
-            begun = time.perf_counter()  # waiting for the disk counts
+            begun = time.perf_counter()  # includes waiting for the disk
             cut = _crop(root, plan, row)[: 1 if used < 0 else None]
             took = time.perf_counter() - begun
             made = [_make(clean, key, plan, distortions) for key, clean in cut]
@@ -128,7 +128,7 @@ def _crop(root: str, plan: Plan, row: dict) -> list[tuple[str, np.ndarray]]:
 
 
 def _make(clean: np.ndarray, key: str, plan: Plan, distortions: list[Distortion]) -> dict[str, tuple[float, int]]:
-    """Column -> processor seconds and bytes stored."""
+    """Column -> CPU seconds and stored bytes."""
     store = LOSSLESS[plan.settings["clean"]]
     begun = time.process_time()
     length = len(store.encode(clean))
@@ -143,24 +143,24 @@ def _make(clean: np.ndarray, key: str, plan: Plan, distortions: list[Distortion]
 
 
 def _on_disk(length: int, labelled: bool) -> int:
-    """Bytes of a sample in tar and Parquet file: picture, ``.json`` and ``.cls``, each with a header."""
+    """Bytes of a sample in tar and Parquet file: picture, ``.json`` and ``.cls`` members, each with a header."""
     return TAR_BLOCK + -(-length // TAR_BLOCK) * TAR_BLOCK + (2 + 2 * labelled) * TAR_BLOCK + ROW
 
 
 def describe(estimate: PerSample, samples: int, workers: int, dataset: str) -> str:
-    """One line: time, disk and memory of ``samples`` crops made by ``workers``."""
+    """One line: time, disk and memory for ``samples`` crops made by ``workers``; a second one if disk is short."""
     disk = samples * sum(estimate.stored.values())
     text = (
         f"about {tqdm.format_interval(samples * estimate.per_sample / workers)} with {workers} workers "
-        f"({1000 * estimate.per_sample:.1f} ms a sample), {size(disk)} on disk, "
-        f"{size(estimate.memory)} memory a worker"
+        f"({1000 * estimate.per_sample:.1f} ms per sample), {size(disk)} on disk, "
+        f"{size(estimate.memory)} of memory per worker"
     )
     free = _free(dataset)
     return text if free is None or free > disk else f"{text}\nonly {size(free)} are free at {dataset}"
 
 
 def by_column(estimate: PerSample) -> str:
-    """A table of the columns: milliseconds and bytes of a sample, and shares of the time."""
+    """A table of the columns: milliseconds and bytes per sample, and shares of the time."""
     rows = [
         ["reading, crop", f"{1000 * estimate.reading:.1f}", "", f"{estimate.reading / estimate.per_sample:.0%}"]
     ]
@@ -168,11 +168,11 @@ def by_column(estimate: PerSample) -> str:
         [name, f"{1000 * cpu:.1f}", size(estimate.stored[name]), f"{cpu / estimate.per_sample:.0%}"]
         for name, cpu in estimate.seconds.items()
     ]
-    return table(["column", "ms a sample", "on disk", "time"], rows)
+    return table(["column", "ms per sample", "on disk", "time"], rows)
 
 
 def _free(dataset: str) -> int | None:
-    """Bytes free where a local dataset is or will be; None for one behind a url."""
+    """Free bytes on the disk of a local dataset, which need not exist yet; None for one at a url."""
     if "://" in dataset:
         return None
     folder = Path(os.path.abspath(dataset))

@@ -1,4 +1,4 @@
-"""The grammar of distortion names, as text: nothing here needs the codec to be installed.
+"""The grammar of distortion names. It works on text only: the codecs need not be installed.
 
 ::
 
@@ -6,9 +6,9 @@
     step       = NAME [ "-" VALUE ] *( ":" WORD )
 
 In ``noise-20+jpeg-10:444`` the second step has the NAME jpeg, the VALUE 10 and one WORD, the option 444. VALUE
-is the decimal number after the last dash, so a NAME may hold dashes itself. A step that takes a file has it as its
-words (``pre:small=runs/small/best.safetensors``); in a column's name only the label is left (``pre:small``).
-A file whose path holds ``+`` or ``,`` has to be given by another path, a symbolic link say.
+is the decimal number after the last dash, so a NAME may contain dashes. A step that takes a file has the words
+``[LABEL=]FILE`` (``pre:small=runs/small/best.safetensors``); a column's name keeps only the label (``pre:small``).
+The path of the file must not contain ``+`` or ``,``; use a symbolic link for one that does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from decimal import Decimal
 from pathlib import PurePosixPath
 
 JOIN, OPTION = "+", ":"
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:-[A-Za-z][A-Za-z0-9_]*)*")  #: what a codec may be registered as
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:-[A-Za-z][A-Za-z0-9_]*)*")  #: a codec's registered name
 NUMBER = re.compile(r"[0-9]+\.?[0-9]*|\.[0-9]+")
 STEP = re.compile(rf"(?P<name>[^:]*?)(?:-(?P<value>{NUMBER.pattern}))?(?P<words>(?::[^:]*)*)", re.DOTALL)
 LABEL = re.compile(r"[A-Za-z0-9_.-]+")
@@ -40,22 +40,22 @@ class StepName:
 
 
 def split(distortion: str) -> tuple[StepName, ...]:
-    """The steps of a name. Any text has some: whether a step exists is for ``distort.distortion.parse`` to say."""
+    """The steps of a name. Any text has at least one; ``distort.distortion.parse`` checks that they exist."""
     return tuple(_step(part.strip()) for part in distortion.split(JOIN))
 
 
 def join(steps: Iterable[StepName]) -> str:
-    """The name that ``split`` takes apart."""
+    """The inverse of ``split``."""
     return JOIN.join(map(str, steps))
 
 
 def number(value: float) -> str:
-    """A value as names write it: exact, without an exponent or a fraction of zeros; 75.0 is "75"."""
+    """A value as it appears in names: exact, without exponent and trailing zeros; 75.0 is "75"."""
     return format(Decimal(repr(value)).normalize(), "f")
 
 
 def file_and_label(words: tuple[str, ...]) -> tuple[str, str]:
-    """FILE and label of the words ``[LABEL=]FILE``. Without a label, the file's name without folder and suffix."""
+    """FILE and label of the words ``[LABEL=]FILE``. The default label is the file's name without extension."""
     text = OPTION.join(words)
     label, equals, file = text.partition("=")
     if equals and LABEL.fullmatch(label):

@@ -1,4 +1,4 @@
-"""Decodes untrusted pictures in a child process, since a picture can crash its decoder or exhaust memory."""
+"""Decodes untrusted pictures in a child process, because a picture can crash its decoder or exhaust memory."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ T = TypeVar("T")
 
 
 def each(function: Callable[[T], str | None], items: Sequence[T]) -> Iterator[str | None]:
-    """Yield ``function(item)`` in order, called in a child process; for an item that kills it, how the child died.
+    """Call ``function(item)`` in a child process and yield the results in order.
 
-    The child is forked, which takes milliseconds: ``function`` must not use fsspec, locks or threads.
+    For an item that kills the child, yields how it died. The child is forked, to start within milliseconds;
+    therefore ``function`` must not use fsspec, locks or threads.
     """
     context = multiprocessing.get_context("fork")
     done = 0
@@ -23,7 +24,7 @@ def each(function: Callable[[T], str | None], items: Sequence[T]) -> Iterator[st
         mine, theirs = context.Pipe(duplex=False)
         child = context.Process(target=_work, args=(theirs, function, items[done:]), daemon=True)
         child.start()
-        theirs.close()  # so that the child's death is the end of the pipe
+        theirs.close()  # so that the pipe ends when the child dies
         try:
             for _ in items[done:]:
                 result = mine.recv()
@@ -41,7 +42,7 @@ def each(function: Callable[[T], str | None], items: Sequence[T]) -> Iterator[st
 
 
 def _work(connection: Connection, function: Callable, items: Sequence) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and kills us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it and kills this process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         for item in items:

@@ -1,4 +1,4 @@
-"""A whole job: check plan and columns against the dataset, run the shards, sum up."""
+"""A whole job: check plan and columns against the dataset, run the shards, summarise."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Where:
     """The engine that makes the shards, and its number of workers."""
 
     engine: str = "local"
-    workers: int | None = None  #: None: as many as the engine thinks right
+    workers: int | None = None  #: None: the engine's default
     address: str | None = None  #: of a cluster
 
     def check(self) -> None:
-        """Raises ValueError for an engine that does not exist, or that takes no address."""
+        """Raise ValueError for an unknown engine, and for an address if the engine takes none."""
         if self.address and not engines.load(self.engine).addressed:
-            raise ValueError(f"--engine {self.engine} takes no --address: give --engine ray too")
+            raise ValueError(f"--engine {self.engine} takes no --address: add --engine ray")
         engines.load(self.engine)
 
 
@@ -54,16 +54,16 @@ class Interrupted(BaseException):
 class Summary:
     """The outcome of a job."""
 
-    columns: list[str]  #: that are there now
-    shards: int = 0  #: finished now
+    columns: list[str]  #: names of the job's columns, ``clean`` first
+    shards: int = 0  #: finished by this job
     skipped: int = 0  #: finished before
-    pictures: int = 0  #: of all shards of this part
-    made: int = 0  #: pictures of the shards finished now
-    bad: int = 0  #: pictures of this part in errors/
-    failed: dict[int, str] = field(default_factory=dict)
-    stages: Stages = field(default_factory=Stages)  #: seconds of workers
+    pictures: int = 0  #: in all shards of this part
+    made: int = 0  #: pictures in the shards finished by this job
+    bad: int = 0  #: pictures of this part in ``errors/``
+    failed: dict[int, str] = field(default_factory=dict)  #: shard -> reason
+    stages: Stages = field(default_factory=Stages)  #: seconds per stage, summed over workers
     workers: int = 0
-    seconds: float = 0.0  #: of making, start of the workers included
+    seconds: float = 0.0  #: wall-clock time, start of the workers included
 
     @property
     def bad_fraction(self) -> float:
@@ -71,13 +71,13 @@ class Summary:
 
 
 def create(dataset: str, plan: Plan, manifest: pa.Table) -> Dataset:
-    """Write a plan into a new folder, or find the same plan in it. Raises DatasetError for another plan."""
+    """Write the plan into a new folder, or check that the folder has it. Raises DatasetError for another plan."""
     if os.path.isfile(dataset):
-        raise DatasetError(f"{dataset} is a file; a dataset is a folder, so give a new name")
+        raise DatasetError(f"{dataset} is a file, but a dataset is a folder; choose another name")
     storage = Storage(dataset)
     storage.sweep()
     if not find(dataset, plan, manifest):
-        with suppress(FileExistsError):  # another job was faster; whether it has the same plan is seen below
+        with suppress(FileExistsError):  # another job was faster; its plan is compared below
             plan.write(storage, manifest)
         find(dataset, plan, manifest)
     if not storage.exists(MANIFEST):
@@ -93,18 +93,16 @@ def find(dataset: str, plan: Plan, manifest: pa.Table) -> Dataset | None:
     storage = Storage(dataset)
     if not storage.exists(FILE):
         if others := storage.listing().keys() - {FILE, MANIFEST, PARTIAL}:
-            raise DatasetError(f"{dataset} holds {min(others)} and no {FILE}; choose a new or empty folder")
+            raise DatasetError(f"{dataset} holds {min(others)} but no {FILE}; choose a new or empty folder")
         return None
     found = Dataset(dataset)
     if found.plan.hash != plan.hash:
         raise DatasetError(
-            f"{dataset} was planned otherwise; use another folder, or the settings it has:\n  "
+            f"{dataset} has another plan; use another folder, or the settings in the dataset:\n  "
             + "\n  ".join(found.plan.differences(plan))
         )
     if storage.exists(MANIFEST) and not _same(storage, manifest):
-        raise DatasetError(
-            f"{dataset}/{MANIFEST} is not that of its {FILE}; delete it, the same command writes it"
-        )
+        raise DatasetError(f"{dataset}/{MANIFEST} does not belong to its {FILE}; delete it and repeat the command")
     return found
 
 
@@ -114,9 +112,9 @@ def _same(storage: Storage, manifest: pa.Table) -> bool:
 
 
 def reopen(dataset: str, source: str, split: str | None) -> Dataset:
-    """Open a planned dataset to resume it from ``source``, which is not listed again.
+    """Open a planned dataset to resume it, without listing ``source`` again.
 
-    Raises DatasetError, and SourceError when its manifest names files outside of the source.
+    Raises DatasetError, and SourceError when its manifest names files outside the source.
     """
     found = Dataset(dataset)
     check_manifest(found.storage, found.plan)
@@ -145,9 +143,9 @@ def execute(
     max_bad: float = 1.0,
     quiet: bool = False,
 ) -> Summary:
-    """Run every unfinished shard of this part. ``quiet`` shows no progress.
+    """Run all unfinished shards of this part. ``quiet``: show no progress.
 
-    Raises OSError when the storage fails.
+    Shards that fail are listed in the summary. Raises OSError when the storage or the engine fails.
     """
     job = ShardJob(dataset.storage.absolute, tuple(d.spec for d in distortions), source_root, any_version, max_bad)
     mine = range(part[0] - 1, dataset.plan.shards, part[1])
@@ -180,7 +178,7 @@ def _run(dataset: Dataset, job: ShardJob, todo: list[int], where: Where, summary
                 case Progressed(shard, pictures, bad):
                     progress.update(shard, pictures, bad)
                 case Refused(_, reason):
-                    progress.note(f"{reason}\nIts shards go to other machines.")
+                    progress.note(f"{reason}\nOther machines will make its shards.")
                 case Done(shard):
                     progress.finish(shard)
                     summary.shards += 1

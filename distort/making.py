@@ -1,4 +1,4 @@
-"""From one picture to what every column stores of it."""
+"""Makes the records that every column stores for one picture."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from shards.access import Files, Stored
 from shards.dataset import Dataset
 from shards.plan import column_folder, shard_name
 
-AHEAD = 16  #: pictures on their way from a remote source
+AHEAD = 16  #: pictures being fetched from a remote source at a time
 Record = tuple[str, dict, bytes]  #: column, and what ``ShardWriter.add`` takes for it
 PLACES = ["key", "label", "source", "offset", "size"]  #: columns of the clean rows that ``stored`` needs
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A clean crop, to be distorted."""
+    """A clean crop to be distorted."""
 
     key: str
     label: int | None
@@ -40,7 +40,7 @@ class Sample:
 
 
 class Maker:
-    """Makes the samples of a dataset's columns. ``stages`` adds up the time of each stage."""
+    """Makes the samples of a dataset's columns. ``stages`` sums the time of each stage."""
 
     def __init__(self, dataset: Dataset, distortions: list[Distortion], source_root: str | None):
         self.dataset, self.distortions, self.root = dataset, distortions, source_root
@@ -51,7 +51,7 @@ class Maker:
         self.stages = Stages()
 
     def from_source(self, row: dict, read: Callable[[], bytes], columns: tuple[str, ...]) -> list[Record]:
-        """The records of one picture's samples. Raises BadPicture, also for one that a codec cannot hold."""
+        """The records of one picture's samples. Raises BadPicture, also for one that a codec cannot encode."""
         with self.stages.time("read"):
             data = read()
         with self.stages.time("decode"):
@@ -67,7 +67,7 @@ class Maker:
         return records
 
     def from_clean(self, shard: int, rows: list[dict], columns: tuple[str, ...]) -> Iterator[list[Record]]:
-        """The records of samples whose clean crops are stored. Raises DatasetError, DistortionError."""
+        """The records of samples, made from their stored clean crops. Raises DatasetError, DistortionError."""
         mark = self.dataset.parquet(CLEAN, shard, [])[1]
         tar = Stored(shard_name(column_folder(CLEAN), shard, "tar"), mark.tar_size, mark.tar_sha256)
         decode = decoder(self.dataset.column(CLEAN))
@@ -82,12 +82,12 @@ class Maker:
                 yield list(self.records(sample, columns))
             except UnsupportedPicture as error:
                 raise DistortionError(
-                    f"key '{sample.key}' ({sample.source}) cannot be in such a column: {error}; "
-                    "make a new dataset with this distortion, in which the picture is left out"
+                    f"key '{sample.key}' ({sample.source}) cannot be encoded: {error}; make a new dataset with "
+                    "this distortion, which then leaves the picture out"
                 ) from None
 
     def records(self, sample: Sample, columns: tuple[str, ...]) -> Iterator[Record]:
-        """What ``ShardWriter.add`` takes, for each of ``columns``. Raises DistortionError, UnsupportedPicture."""
+        """The sample's record for each of ``columns``. Raises DistortionError, UnsupportedPicture."""
         if CLEAN in columns:
             with self.stages.time("clean"):
                 data = self.store.encode(sample.clean)
@@ -132,7 +132,7 @@ class Maker:
         }  # fmt: skip
 
     def reads(self, rows: list[dict]) -> Iterator[tuple[dict, Callable[[], bytes]]]:
-        """Every row with a function that reads its picture; some are on their way from an object store already."""
+        """Each row with a function that returns its picture's bytes. From an object store they are prefetched."""
         if not place(self.root).remote:
             yield from ((row, partial(self._read, row)) for row in rows)
             return
@@ -145,5 +145,5 @@ class Maker:
             yield from waiting
 
     def _read(self, row: dict) -> bytes:
-        assert self.root is not None  # rows are read from sources only where there is one
+        assert self.root is not None  # only called when the job has a source
         return sources.read(self.root, row["source"], row["offset"], row["size"])

@@ -1,8 +1,8 @@
 """PSNR and SSIM of a distorted picture against its clean crop.
 
-All sums over windows are exact integers. ``metrics.c`` does the work where it was compiled, which installing the
-package does when there is a C compiler; without one numpy does, several times slower, with the same bits in every
-value. ``benchmarks/ssim.py`` compares the two with scikit-image.
+All sums over windows are exact integers. ``metrics.c`` computes them if it was compiled, which happens at
+installation if there is a C compiler. Otherwise numpy computes bit-identical values several times more slowly.
+``benchmarks/ssim.py`` compares both with scikit-image.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ import numpy as np
 WINDOW = 7
 PIXELS = WINDOW * WINDOW
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-# SSIM's constants, scaled as the window sums are: means by 49 each, (co)variances by 49 * 48.
+# SSIM's constants, scaled like the window sums: means by 49 each, (co)variances by 49 * 48.
 C1_SUMS = np.float32(C1 * PIXELS * PIXELS)
 C2_SUMS = np.float32(C2 * PIXELS * (PIXELS - 1))
-# Rows of windows per strip: a third of a 224x224 picture. Temporaries of a strip stay in the L2 cache.
+# Rows of windows per strip: a third of a 224x224 picture, so that temporaries stay in the L2 cache.
 STRIP = 73
 
 
 @functools.cache
 def kernel() -> ctypes.CDLL | None:
-    """The compiled ``metrics.c`` of this installation; None where it was not compiled."""
+    """The compiled ``metrics.c`` of this installation; None if it was not compiled."""
     return load(Path(__file__).parent)
 
 
 def load(folder: Path) -> ctypes.CDLL | None:
-    """The library that was compiled into ``folder`` for this Python."""
+    """The library compiled into ``folder`` for this Python; None if there is none."""
     files = (folder / f"_metrics{suffix}" for suffix in EXTENSION_SUFFIXES)
     file = next((file for file in files if file.exists()), None)
     if file is None:
@@ -49,7 +49,7 @@ def load(folder: Path) -> ctypes.CDLL | None:
 def psnr(clean: np.ndarray, distorted: np.ndarray) -> float:
     """Peak signal-to-noise ratio in dB, peak 255, MSE over all pixels and channels; inf when equal.
 
-    Raises ValueError unless both are uint8 and of one shape.
+    Raises ValueError unless both are uint8 arrays of the same shape.
     """
     _check(clean, distorted)
     if library := kernel():
@@ -62,11 +62,11 @@ def psnr(clean: np.ndarray, distorted: np.ndarray) -> float:
 
 
 class Reference:
-    """A clean uint8 (height, width, 3) picture, ready to be compared with its distorted versions.
+    """A clean uint8 (height, width, 3) picture, prepared for comparison with its distorted versions.
 
-    ``window="uniform"``: SSIM with 7x7 uniform windows and the sample covariance, per RGB channel, averaged
-    over the windows that lie inside the picture; what scikit-image computes by default, and what Table I of
-    Marie et al. 2022 fits. ``window="gaussian"``: 11x11 Gaussian, sigma 1.5 (Wang et al. 2004, section III-B).
+    ``window="uniform"``: SSIM with 7x7 uniform windows and the sample covariance, averaged over RGB and over the
+    windows inside the picture. This is scikit-image's default, and it agrees with Table I of Marie et al. 2022.
+    ``window="gaussian"``: 11x11 Gaussian window, sigma 1.5 (Wang et al. 2004, section III-B).
     """
 
     def __init__(self, clean: np.ndarray, window: str = "uniform"):
@@ -76,11 +76,11 @@ class Reference:
         self._ssim = {"uniform": uniform, "gaussian": _Gaussian}[window](clean)
 
     def psnr(self, distorted: np.ndarray) -> float:
-        """In dB; ``math.inf`` for identical pictures."""
+        """PSNR in dB; ``math.inf`` for identical pictures. Raises ValueError for another shape or dtype."""
         return psnr(self.clean, distorted)
 
     def ssim(self, distorted: np.ndarray) -> float | None:
-        """In [-1, 1]; None when the picture is smaller than the window."""
+        """SSIM in [-1, 1]; None when the picture is smaller than the window. Raises ValueError like ``psnr``."""
         if min(self.clean.shape[:2]) < self._ssim.size:
             return None
         _check(self.clean, distorted)
@@ -95,7 +95,7 @@ def _check(clean: np.ndarray, distorted: np.ndarray) -> None:
 
 
 class _Compiled:
-    """SSIM with uniform windows by ``metrics.c``; the clean crop's half is too little to be worth keeping."""
+    """SSIM with uniform windows by ``metrics.c``. Nothing of the clean crop is worth caching."""
 
     size = WINDOW
 
@@ -120,7 +120,7 @@ def _sum(ssim: np.ndarray) -> float:
 
 
 class _Uniform:
-    """The same in numpy: the clean crop's half is computed once for all its distortions."""
+    """The same in numpy: the window sums of the clean crop are computed once for all its distortions."""
 
     size = WINDOW
 
@@ -146,8 +146,8 @@ class _Uniform:
             covariance = self._windows(x * y)
             y *= y
             variances = self._windows(y)
-            # All of this is exact: 49 * 49 * 255 ** 2 < 2 ** 31. Rounding starts with float32 below,
-            # where every term of the denominator is positive, so nothing cancels.
+            # All of this is exact: 49 * 49 * 255 ** 2 < 2 ** 31. Rounding starts with float32 below, where all
+            # terms of the denominator are positive, so there is no cancellation.
             product = sum_x * sum_y
             sum_y *= sum_y
             covariance *= PIXELS
@@ -190,7 +190,7 @@ class _Gaussian:
     size = 11
 
     def __init__(self, clean: np.ndarray):
-        from scipy.ndimage import gaussian_filter  # only here: a worker that does not need scipy stays small
+        from scipy.ndimage import gaussian_filter  # imported here to save memory in workers that do not need it
 
         self.filter = gaussian_filter
         self.x = clean.astype(np.float64)

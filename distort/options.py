@@ -13,7 +13,7 @@ from distort.distortion import parse_list
 
 
 class Checked(click.ParamType):
-    """Text that ``check`` accepts: what it refuses with a ValueError is a usage error."""
+    """Text that ``check`` accepts. A ValueError from ``check`` becomes a usage error."""
 
     def __init__(self, name: str, check: Callable[[str], object]):
         self.name, self.check = name, check
@@ -27,17 +27,17 @@ class Checked(click.ParamType):
 
 
 def check_time(text: str) -> None:
-    """Raises ValueError for what sbatch would not take as a time limit."""
+    """Raise ValueError unless sbatch accepts ``text`` as a time limit."""
     if not re.fullmatch(r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}", text):
-        raise ValueError(f"'{text}' is no time limit: MINUTES, H:MM:SS or DAYS-HOURS, as in 8:00:00")
+        raise ValueError(f"'{text}' is not a time limit: use MINUTES, H:MM:SS or DAYS-HOURS, as in 8:00:00")
 
 
 def _something(text: str) -> None:
     if not text.strip():
-        raise ValueError("it is empty: leave the option out, or look what became of the variable")
+        raise ValueError("it is empty: is a shell variable unset? Otherwise leave the option out")
 
 
-SOMETHING = Checked("text", _something)  #: an empty value is a shell variable that was not set
+SOMETHING = Checked("text", _something)  #: refuses empty values, which often come from unset shell variables
 
 
 class PartType(click.ParamType):
@@ -67,15 +67,15 @@ ENGINE = click.option(
     type=Checked("name", engines.load),
     default="local",
     show_default=True,
-    help="Where shards are made: local processes, tasks of a ray cluster, or an engine of another package.",
+    help="Where shards are made: local processes, tasks on a Ray cluster, or an engine of another package.",
 )
 ADDRESS = click.option(
-    "--address", help="HOST:PORT of the Ray cluster.  [default: $RAY_ADDRESS, or the one this machine belongs to]"
+    "--address", help="HOST:PORT of the Ray cluster.  [default: $RAY_ADDRESS, or the cluster of this machine]"
 )
 ANY_VERSION = click.option(
     "--any-version",
     is_flag=True,
-    help="Go on with a column that other library versions began; its shards may then differ in a few bytes.",
+    help="Allow other library versions than those that began a column; its shards may then differ in some bytes.",
 )
 PART = click.option(
     "--part", type=PartType(), default="1/1", help="Make only shards K, K+N, …: this machine's share of N."
@@ -85,7 +85,8 @@ TIME = click.option(
     type=Checked("limit", check_time),
     default="4:00:00",
     show_default=True,
-    help="Time limit per task, three minutes and several shards at least; it goes on after it.",
+    help="Time limit per task: at least three minutes, and enough for several shards. The task then continues "
+    "in a new allocation.",
 )
 MAX_BAD = click.option(
     "--max-bad",
@@ -102,7 +103,7 @@ CROP = click.option(
     help="paper: short side 256 bicubic, centre 224. none. center:SIZE. random:K: K random-resized crops of 224.",
 )
 EXIF = click.option(
-    "--exif-orientation", is_flag=True, help="Turn pictures as their EXIF data says; ImageNet's loaders do not."
+    "--exif-orientation", is_flag=True, help="Rotate pictures as their EXIF data says; ImageNet's loaders do not."
 )
 SSIM = click.option(
     "--ssim",
@@ -113,11 +114,11 @@ SSIM = click.option(
 )
 
 
-PROFILE = click.option("--profile", is_flag=True, help="At the end, print how long every stage took per picture.")
+PROFILE = click.option("--profile", is_flag=True, help="At the end, print the time per picture of every stage.")
 
 
 def work(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Where and how shards are made."""
+    """Add the options that say where and how shards are made."""
     for option in (PROFILE, ANY_VERSION, PART, ADDRESS, ENGINE, WORKERS):
         command = option(command)
     return command

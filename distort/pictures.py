@@ -1,4 +1,4 @@
-"""Any picture that Pillow reads, as RGB. What it refuses, it refuses with a reason."""
+"""Decodes any picture that Pillow reads to RGB; every refusal gives a reason."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps
 
-#: Pictures with more pixels are refused: a worker would need gigabytes for them.
+#: Larger pictures are refused: a worker would need gigabytes of memory for them.
 MAX_PIXELS: int = Image.MAX_IMAGE_PIXELS or 2**30 // 12
 
 Image.init()
-#: What Pillow reads by itself. Never EPS, for which it starts another program on the data, and none of the
-#: formats that may wrap one (IPTC).
+#: Formats that Pillow decodes by itself. Never EPS, which it passes to another program, nor formats that may
+#: contain EPS (IPTC).
 FORMATS = sorted(
     {
         "AVIF", "BMP", "DDS", "DIB", "GIF", "ICNS", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "PSD", "QOI",
@@ -30,9 +30,9 @@ class BadPicture(ValueError):
 def load(data: bytes, exif_orientation: bool = False) -> Image.Image:
     """Decode a picture file to RGB.
 
-    Grey and palette pictures are expanded, transparency is laid over white, CMYK is converted as Pillow does,
-    16-bit grey keeps its high byte. EXIF orientation is ignored, as ImageNet's usual loaders do, unless asked
-    for. The first frame of an animation counts. Raises BadPicture.
+    Grey and palette pictures are expanded, transparent ones are blended with white, CMYK is converted by Pillow,
+    16-bit grey keeps its high byte, and of an animation the first frame is used. The EXIF orientation is ignored,
+    as in the usual ImageNet loaders, unless ``exif_orientation``. Raises BadPicture.
     """
     if not data:
         raise BadPicture("empty file")
@@ -43,7 +43,7 @@ def load(data: bytes, exif_orientation: bool = False) -> Image.Image:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 image.load()
                 if image.size != image.im.size:
-                    raise BadPicture(f"the file says {image.size}, its pixels are {image.im.size}")
+                    raise BadPicture(f"the header says {image.size}, but the pixels are {image.im.size}")
                 if exif_orientation:
                     ImageOps.exif_transpose(image, in_place=True)
                 return _rgb(image)
@@ -51,7 +51,7 @@ def load(data: bytes, exif_orientation: bool = False) -> Image.Image:
         raise
     except Image.DecompressionBombWarning as error:
         raise BadPicture(f"decompression bomb: {error}") from None
-    except Exception as error:  # Pillow's readers raise anything on hostile bytes
+    except Exception as error:  # Pillow's readers raise all kinds of exceptions on malicious files
         reason = str(error).partition(" <_io.BytesIO")[0]
         raise BadPicture(f"{type(error).__name__}: {reason}") from None
 

@@ -1,4 +1,4 @@
-"""Folders of source pictures, on a disk or behind any fsspec url. Names are relative, with forward slashes."""
+"""Folders of source pictures, on a disk or at any fsspec url. Names are relative, with forward slashes."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from shards.errors import DatasetError
 from shards.remote import plain_errors
 
 BLOCK = 2**18  #: bytes read ahead while the headers of a remote tar are listed
-MAX_BYTES = 2**30  #: a larger picture file is refused: /dev/zero and sparse files would fill the memory
-#: Folders that systems leave among pictures; what is in them is never a picture of the data set. Hidden too.
+MAX_BYTES = 2**30  #: larger picture files are refused: a sparse file could fill the memory
+#: Folders that operating systems create among pictures. They are skipped, as hidden files and folders are.
 JUNK = {"@eaDir", "#recycle", "__MACOSX", "lost+found", "$RECYCLE.BIN", "System Volume Information"}
 
 
 class Disk:
-    """A local folder. It may hold millions of files: names only, nothing is looked at before it is read.
+    """A local folder. It may hold millions of files, so listing reads names only and opens no file.
 
-    Names are UTF-8 whatever the locale says; bytes that are not appear as ``\\xe9``.
+    Names are decoded as UTF-8 in any locale; invalid bytes appear as ``\\xe9``.
     """
 
     remote = False
 
     def __init__(self, root: str):
-        self.root = os.path.abspath(root)  #: workers may have another current folder
+        self.root = os.path.abspath(root)  #: absolute, because workers may have another current folder
 
     def exists(self) -> bool:
         return os.path.isdir(self.root)
 
     def alive(self) -> bool:
-        """Whether the folder is there and holds anything. An unmounted disk leaves an empty folder behind."""
+        """Whether the folder exists and is not empty. An unmounted disk leaves an empty folder behind."""
         try:
             with os.scandir(self.root) as scan:
                 return next(scan, None) is not None
@@ -44,13 +44,13 @@ class Disk:
             return False
 
     def top(self) -> tuple[list[str], list[str]]:
-        """Names of the files and of the folders directly in it, sorted. Raises OSError."""
+        """Names of the files and of the folders directly in this folder, sorted. Raises OSError."""
         return _scan(os.fsencode(self.root))
 
     def walk(self, folders: list[str]) -> Iterator[str]:
-        """Names of all files below ``folders``, one after another: files of a folder first, then its sub-folders.
+        """Names of all files below ``folders``: the files of each folder first, then its sub-folders.
 
-        Raises OSError when a folder cannot be listed, or is reached twice through links.
+        Raises OSError when a folder cannot be listed, or is reached twice through symbolic links.
         """
         seen = {_identity(os.fsencode(self.root)): "."}
         waiting = folders[::-1]
@@ -60,7 +60,7 @@ class Disk:
             identity = _identity(path)
             first = seen.setdefault(identity, here)
             if first != here and identity[1]:  # some network disks have no inode numbers
-                reason = f"a link makes it the same folder as {first}, and every picture in it count twice"
+                reason = f"a symbolic link makes it the same folder as {first}, so its pictures would count twice"
                 raise OSError(errno.ELOOP, reason, os.fsdecode(path))
             files, folders = _scan(path)
             waiting += [f"{here}/{name}" for name in reversed(folders)]
@@ -70,7 +70,7 @@ class Disk:
         return os.path.join(os.fsencode(self.root), name.encode("utf-8", "surrogateescape"))
 
     def open(self, name: str) -> AbstractContextManager[BinaryIO]:
-        """Open a regular file. A FIFO or a device is refused (OSError) and never waited for."""
+        """Open a regular file. FIFOs and devices are refused with an OSError, without waiting for them."""
         descriptor = os.open(self._path(name), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
@@ -81,7 +81,7 @@ class Disk:
         return open(descriptor, "rb")
 
     def read(self, name: str, offset: int | None = None, size: int | None = None) -> bytes:
-        """A file, or a part of it. Raises OSError."""
+        """The bytes of a file, or ``size`` bytes of it from ``offset``. Raises OSError."""
         with self.open(name) as file:
             if offset is not None:
                 file.seek(offset)
@@ -91,7 +91,7 @@ class Disk:
 
 
 def _scan(path: bytes) -> tuple[list[str], list[str]]:
-    """Names of the files and of the folders directly in a folder, sorted, without hidden ones and ``JUNK``."""
+    """Names of the files and of the folders directly in a folder, sorted; hidden ones and ``JUNK`` are skipped."""
     files, folders = [], []
     with os.scandir(path) as scan:
         for entry in scan:
@@ -106,12 +106,12 @@ def _scan(path: bytes) -> tuple[list[str], list[str]]:
 
 
 def _is_folder(entry: os.DirEntry) -> bool:
-    """Whether it is a folder, or a link that by its name should lead to one: listing that says what is wrong."""
+    """Whether this is a folder, or a broken link whose name looks like a folder's: listing it gives the error."""
     try:
         if entry.is_dir():
             return True
         return entry.is_symlink() and b"." not in entry.name and not os.path.exists(entry.path)
-    except OSError:  # a link to itself; reading it says so
+    except OSError:  # a link to itself; reading it gives the error
         return False
 
 
@@ -121,7 +121,7 @@ def _identity(path: bytes) -> tuple[int, int]:
 
 
 class Remote:
-    """A prefix of an object store. Raises StorageError, and FileNotFoundError for a name that is not there."""
+    """A prefix in an object store. Raises StorageError, and FileNotFoundError for a missing name."""
 
     remote = True
 
@@ -129,7 +129,7 @@ class Remote:
         self.root = root
         try:
             self.fs, self.prefix = fsspec.url_to_fs(root, use_listings_cache=False)
-        except (ImportError, ValueError) as error:  # a package that is missing, a protocol that nobody knows
+        except (ImportError, ValueError) as error:  # a missing package, an unknown protocol
             hint = " (pip install 'codecproof[s3]')" if root.startswith("s3:") else ""
             raise DatasetError(f"{root}: {error}{hint}") from None
 
@@ -141,7 +141,7 @@ class Remote:
 
     @functools.cached_property
     def _names(self) -> list[str]:
-        """All of it but what is hidden and ``JUNK``, in the order in which ``Disk`` would walk."""
+        """All names except hidden ones and ``JUNK``, in the order of ``Disk.walk``."""
         with plain_errors(self.root):
             found = [path[len(self.prefix) :].lstrip("/") for path in self.fs.find(self.prefix)]
         return sorted(filter(_visible, found), key=_walk_order)
@@ -182,14 +182,14 @@ def _walk_order(name: str) -> list[tuple[bool, str]]:
 
 @functools.lru_cache(maxsize=8)
 def place(root: str) -> Disk | Remote:
-    """``open_place``, once per process: for reading pictures, one by one."""
+    """``open_place``, cached per process, for reading pictures one by one."""
     return open_place(root)
 
 
 def open_place(root: str) -> Disk | Remote:
-    """The folder called ``root``, a path or a url, to be listed as it is now.
+    """The folder at ``root``, a path or a url; not cached, so that a new listing sees its present contents.
 
-    Raises DatasetError when a package for the url is missing.
+    Raises DatasetError when the package for this kind of url is missing, or the protocol is unknown.
     """
     if root.startswith("file://"):
         root = root.removeprefix("file://")

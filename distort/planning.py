@@ -31,8 +31,9 @@ def make_plan(
 ) -> tuple[Plan, pa.Table]:
     """The plan of a dataset and its manifest.
 
-    The order is that of sha256(seed, key): random, and independent of the listing's order and of any library.
-    ``limit`` takes the first pictures of that order. Raises SourceError when a picture is listed twice.
+    Pictures are sorted by sha256(seed, key): a random order that depends neither on the listing's order nor on any
+    library. ``keep_order`` keeps the listing's order. ``limit`` takes the first pictures of the order.
+    ``shard_size`` counts samples. Raises SourceError when a picture is listed twice.
     """
     table = listing.pictures.table
     keys = make_keys(table["source"])
@@ -52,7 +53,7 @@ def make_plan(
 
 
 def _order(keys: pa.Array, seed: int) -> np.ndarray:
-    """Row numbers in the order of sha256(seed, key)."""
+    """Row numbers, sorted by sha256(seed, key)."""
     prefix = f"{seed}\0".encode()
 
     def digests(length: int) -> bytes:
@@ -60,14 +61,16 @@ def _order(keys: pa.Array, seed: int) -> np.ndarray:
 
     first = np.frombuffer(digests(8), ">u8")
     order = np.argsort(first, kind="stable")
-    if (first[order[1:]] == first[order[:-1]]).any():  # not once in ten thousand plans of ten million pictures
+    if (
+        first[order[1:]] == first[order[:-1]]
+    ).any():  # rarer than one in ten thousand plans of ten million pictures
         whole = digests(32)
         return np.array(sorted(range(len(keys)), key=lambda i: whole[32 * i : 32 * i + 32]))
     return order
 
 
 def _values(array: pa.Array | pa.ChunkedArray) -> Iterator[str]:
-    """The strings of an array, few of them Python objects at a time."""
+    """The strings of an array, converted to Python objects in batches to save memory."""
     for start in range(0, len(array), BATCH):
         yield from array.slice(start, BATCH).to_pylist()
 
@@ -80,10 +83,10 @@ def _narrow(table: pa.Table) -> pa.Table:
 
 
 def make_keys(sources: pa.ChunkedArray) -> pa.Array:
-    """A key per source: its file name without extension, ASCII letters, digits, ``_`` and ``-`` only.
+    """A key per source: its file name without extension; characters other than ``[A-Za-z0-9_-]`` become ``_``.
 
-    Where two sources would share a key, each gets eight hex digits of its name's sha256 added. Raises SourceError
-    when a source is there twice.
+    Eight hex digits of the source name's sha256 are appended to changed keys and to keys of several sources.
+    Raises SourceError when a source is listed twice.
     """
     keys = pa.chunked_array([_stems(chunk) for chunk in sources.chunks], pa.large_string()).combine_chunks()
     again = _repeated(keys)
@@ -94,12 +97,12 @@ def make_keys(sources: pa.ChunkedArray) -> pa.Array:
     if pc.any(again).as_py():
         key = keys.filter(again)[0].as_py()
         first, second, *_ = sources.filter(pc.equal(keys, key)).to_pylist()
-        raise SourceError(f"{first} and {second} would have the same key '{key}'; list every picture once")
+        raise SourceError(f"{first} and {second} would get the same key '{key}'; list every picture once")
     return keys
 
 
 def _repeated(keys: pa.Array) -> pa.Array:
-    """Whether each key is there more than once. Keys of equal hashes only are compared."""
+    """A boolean per key: whether it occurs more than once. Only keys with equal hashes are compared."""
     hashes = np.fromiter(map(hash, _values(keys)), np.int64, len(keys))
     order = np.argsort(hashes)
     same = hashes[order[1:]] == hashes[order[:-1]]
@@ -117,7 +120,7 @@ def _replace(array: pa.Array, mask: pa.Array, values: Iterable[str]) -> pa.Array
 
 
 def _stems(sources: pa.Array) -> pa.Array:
-    """``_stem`` of every source, in one go for those with plain names."""
+    """``_stem`` of every source; plain names are handled by Arrow, all at once."""
     names = pc.replace_substring_regex(sources, rf"(?s)^.*?{MEMBER}(.+)$", r"\1")
     names = pc.replace_substring_regex(names, r"(?s)^.*/", "")
     stems = pc.replace_substring_regex(names, r"(?s)^(.+)\.[^.]*$", r"\1")

@@ -17,17 +17,17 @@ from distort.pictures import BadPicture
 from distort.sources import Listing, SourceError
 from shards.plan import Plan
 
-SAMPLE = 24  #: pictures that are tried
-NEARLY_ALL = 0.9  #: a larger share of unreadable pictures stops a run, unless --max-bad allows it
-HOPELESS = 100  #: bad pictures of a shard after which a run may be given up
+SAMPLE = 24  #: pictures to try
+NEARLY_ALL = 0.9  #: a larger fraction of unreadable pictures stops a run, unless --max-bad allows it
+HOPELESS = 100  #: bad pictures in a shard from which on a run may be stopped
 NO_LABELS = (
-    "no labels: training and evaluation need them. Give them with --labels FILE (ImageNet's ground truth, "
+    "no labels, which training and evaluation need: use --labels FILE (ImageNet's ground truth, "
     "Kaggle's LOC_val_solution.csv, or 'name,label' lines), or put the pictures into one folder per class"
 )
 
 
 def describe(listing: Listing) -> Iterator[str]:
-    """What a source holds, one line each: pictures, classes, what was left out."""
+    """Lines that say what a source holds: pictures, classes, and what is skipped."""
     count = len(listing.pictures)
     if listing.classes is None:
         yield f"{listing.root}: {count:,} pictures"
@@ -40,34 +40,34 @@ def describe(listing: Listing) -> Iterator[str]:
         classes = "1 class" if len(listing.classes) == 1 else f"{len(listing.classes)} classes"
         yield f"{listing.root}: {count:,} pictures, {classes} ({', '.join(shown)}){without}"
         if len(listing.classes) == 1:
-            yield "all pictures have one label: is this the folder that holds the class folders?"
+            yield "all pictures have the same label: is SOURCE the folder that holds the class folders?"
     yield from listing.notes
 
 
 def sample(manifest: pa.Table, count: int = SAMPLE) -> list[dict]:
-    """Rows from all over a manifest."""
+    """At most ``count`` rows, evenly spaced over a manifest."""
     step = -(-len(manifest) // count)
     return manifest.take(list(range(0, len(manifest), step))).to_pylist()
 
 
 def refuse_unreadable(root: str, plan: Plan, rows: list[dict], max_bad: float) -> str:
-    """Try some pictures and say how many cannot be read. Raises SourceError when that is nearly all of them."""
-    with ThreadPoolExecutor(8) as pool:  # an object store answers several at a time; Pillow is used by one thread
+    """Try to read some pictures and report how many cannot be read. Raises SourceError if nearly all cannot."""
+    with ThreadPoolExecutor(8) as pool:  # reads concurrently from object stores; decoding uses one thread
         found = list(pool.map(lambda row: _read(root, row), rows))
     reasons = Counter(filter(None, isolated.each(partial(_fault, plan), list(zip(rows, found, strict=True)))))
     if not reasons:
-        return f"{len(rows)} pictures tried, all can be read"
+        return f"{len(rows)} pictures tried: all can be read"
     common = "".join(f"\n  {count} x {reason}" for reason, count in reasons.most_common(3))
     said = f"{reasons.total()} of {len(rows)} pictures tried cannot be read:{common}"
     if reasons.total() > len(rows) * max(NEARLY_ALL, max_bad):
         raise SourceError(
-            f"{root}: {said}\nNothing was written. Mend the cause, or give --max-bad 1 to go on all the same"
+            f"{root}: {said}\nNothing was written. Fix the cause, or use --max-bad 1 to continue anyway"
         )
     return said
 
 
 def unreadable(root: str, plan: Plan, rows: list[dict], distortions: list[Distortion]) -> Iterator[str | None]:
-    """Why the picture of each row of the manifest cannot be used; None for one that can."""
+    """For each manifest row: why its picture cannot be used, or None if it can."""
     for row in rows:
         yield from isolated.each(partial(_fault, plan, distortions=distortions), [(row, _read(root, row))])
 
@@ -96,11 +96,11 @@ def _fault(
 
 
 def hopeless(shard: int, done: int, errors: list[dict], max_bad: float) -> str | None:
-    """Why a run should end: nearly all of the ``done`` pictures of a shard are bad, so the source is."""
+    """The reason to stop a run: nearly all of the ``done`` pictures of a shard are bad. None: continue."""
     if len(errors) < HOPELESS or len(errors) <= done * max(NEARLY_ALL, max_bad):
         return None
     reason, count = Counter(error["reason"] for error in errors).most_common(1)[0]
     return (
         f"{len(errors)} of the first {done} pictures of shard {shard:06d} cannot be read, {count} of them: "
-        f"{reason}. The shard was not written; mend the source, or give --max-bad 1 to go on all the same"
+        f"{reason}. The shard was not written; fix the source, or use --max-bad 1 to continue anyway"
     )

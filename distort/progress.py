@@ -1,4 +1,4 @@
-"""How far a job is, over all its shards, finished and running."""
+"""Progress of a job over all its shards."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ShardProgress:
         self._show()
 
     def finish(self, shard: int) -> None:
-        """Count what the shard reported as done for good; a failed one has been taken back to zero before."""
+        """Count the pictures of an ended shard. (A failed one has been reset to zero before.)"""
         done, bad = self.running.pop(shard, (0, 0))
         self.shards_done += 1
         self.done += done
@@ -27,7 +27,7 @@ class ShardProgress:
         self._show()
 
     def note(self, text: str) -> None:
-        """Say something that should not wait for the end."""
+        """Print a message at once."""
         self.bar.say(text)
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from shards.plan import column_folder, manifest_rows, shard_name
 
 
 def mended(dataset: Dataset, root: str, distortions: list[Distortion], shards: Iterable[int]) -> list[int]:
-    """Those of ``shards`` with a picture in ``errors/`` for which all columns can be made now."""
+    """Those of ``shards`` that have a picture in ``errors/`` of which all columns can be made now."""
     return [
         shard
         for shard in sorted(dataset.shards_with_errors().intersection(shards))
@@ -21,15 +21,16 @@ def mended(dataset: Dataset, root: str, distortions: list[Distortion], shards: I
 
 
 def _bad(dataset: Dataset, shard: int) -> list[dict]:
-    """Rows of the manifest whose picture is in ``errors/``."""
+    """The manifest rows of a shard's pictures in ``errors/``."""
     bad = set(dataset.errors([shard])["source"].to_pylist())
     return [row for row in manifest_rows(dataset.storage, dataset.plan, shard) if row["source"] in bad]
 
 
 def take_back(dataset: Dataset, shards: Iterable[int]) -> None:
-    """Have ``shards`` made again: remove their commit marks in every column, the clean crops' last.
+    """Remove the commit marks of ``shards`` in every column, so that they are made again.
 
-    A column that lost its mark alone is made again from the clean crops, so a stop in between does no harm.
+    Those of the clean crops are removed last: a column without its mark is remade from the clean crops, so an
+    interruption does no harm.
     """
     for shard in shards:
         for name in [*(name for name in dataset.columns if name != CLEAN), CLEAN]:

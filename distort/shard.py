@@ -24,17 +24,17 @@ from shards.writer import ERRORS, ShardWriter, write_errors
 
 @dataclass(frozen=True)
 class ShardJob:
-    """The job description that workers get; small, and the same on every machine."""
+    """The job description sent to workers; small, and the same on every machine."""
 
     dataset: str
-    distortions: tuple[str, ...]  #: their specs, see ``Distortion.spec``
-    source_root: str | None = None  #: None: only add columns, from the stored clean crops
+    distortions: tuple[str, ...]  #: ``Distortion.spec`` of each
+    source_root: str | None = None  #: None: add columns from the stored clean crops
     any_version: bool = False  #: accept library versions other than those in ``column.json``
     max_bad: float = 1.0  #: tolerated share of bad pictures, see ``preflight.NEARLY_ALL``
 
 
 def run_shard(job: ShardJob, shard: int, report: ReportProgress) -> None:
-    """Make and commit every missing column of one shard, in this process."""
+    """Make and commit all missing columns of one shard, in this process."""
     ShardMaker(job)(WholeShard(shard), report)
 
 
@@ -50,7 +50,7 @@ class ShardMaker:
         self._opened: tuple[Dataset, Maker] | None = None
 
     def _open(self) -> tuple[Dataset, Maker]:
-        """Open dataset and codecs, once per process. Raises UnfitNode where different bytes would be made."""
+        """Open dataset and codecs, once per process. Raises UnfitNode if this machine would make other bytes."""
         if self._opened is None:
             dataset = Dataset(self.job.dataset)
             distortions = columns.check(dataset, self.job.distortions, self.job.any_version)
@@ -114,7 +114,7 @@ class ShardMaker:
         return Made(len(contents.rows) // crops, errors, None, maker.stages)
 
     def _records(self, unit: MakePictures, errors: list[dict], report: ReportProgress) -> Iterator[Record]:
-        """The records of one picture after the other. Bad pictures are added to ``errors`` instead."""
+        """The records of each picture in turn. Bad pictures are added to ``errors``."""
         for done, records in enumerate(self._pictures(unit, errors), 1):
             yield from records
             report(done, len(errors))

@@ -31,7 +31,7 @@ class Panel:
 
 
 def draw(panels: list[Panel]) -> Image.Image:
-    """A sheet of panels of one size, two rows where that fits a page, each with title and caption below."""
+    """A sheet of equally large panels, up to five per row, each with its title and caption below."""
     height, width, _ = panels[0].rgb.shape
     cell_width = max(width, 224)
     columns = min(len(panels), 5 if len(panels) > 4 else len(panels))

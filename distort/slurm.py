@@ -12,7 +12,7 @@ from pathlib import Path
 from shards.dataset import Dataset
 from shards.errors import DatasetError
 
-MOST = 999  #: tasks of an array; clusters commonly allow 1,000
+MOST = 999  #: tasks of an array; many clusters allow about 1,000
 
 SCRIPT = """\
 #!/bin/bash
@@ -26,12 +26,12 @@ SCRIPT = """\
 #SBATCH --chdir={folder}
 #SBATCH --signal=B:USR1@{notice}
 {extra}
-# Task k of {tasks} makes every {tasks}th shard, from the k-th. Finished shards are skipped, so a task may run
-# any number of times: after its time limit, after a failure of its node, or because this is submitted again.
+# Task k of {tasks} makes shards k, k + {tasks}, … Finished shards are skipped, so a task may run again at any
+# time: after its time limit, after a failure of its node, or because this script is submitted again.
 export PATH={path}:"$PATH"
 late= cancelled=
 trap 'late=1; kill -TERM $work' USR1       # the time limit is near: stop cleanly and queue again
-trap 'cancelled=1; kill -TERM $work' TERM  # scancel, or preemption, after which Slurm itself queues it again
+trap 'cancelled=1; kill -TERM $work' TERM  # scancel, or preemption (Slurm then requeues the task itself)
 
 {command} \\
     --workers "$SLURM_CPUS_PER_TASK" --part "$SLURM_ARRAY_TASK_ID/{tasks}" &
@@ -40,12 +40,12 @@ while wait $work; status=$?; kill -0 $work 2>/dev/null; do :; done
 
 again() {{
     if [ "${{SLURM_RESTART_COUNT:-0}}" -lt "$1" ]; then
-        trap 'exit 0' TERM  # by which Slurm ends this script when it queues the task again
+        trap 'exit 0' TERM  # sent by Slurm when it requeues the task
         scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID" && sleep 60
     fi
 }}
 if [ -n "$late" ]; then again 1000
-elif [ -z "$cancelled" ] && [ "$status" -gt 128 ]; then again 3  # it was killed, out of memory perhaps
+elif [ -z "$cancelled" ] && [ "$status" -gt 128 ]; then again 3  # killed, perhaps out of memory
 fi
 exit "$status"
 """
@@ -62,18 +62,18 @@ class Array:
     time: str
     tasks: int | None
     extra: tuple[str, ...]
-    command: list[str]  #: run or add with its arguments
+    command: list[str]  #: ``run`` or ``add`` with its arguments
 
     def script(self) -> str:
-        """The text for ``sbatch``. Raises DatasetError when nothing is missing or an option is ours to set."""
+        """The script for ``sbatch``. Raises DatasetError when nothing is missing, or for options that it sets."""
         for option in ("--workers", "--part", "--engine", "--address"):
             if any(word == option or word.startswith(f"{option}=") for word in self.command):
                 raise DatasetError(f"distort slurm sets {option} itself; leave it out")
         for text in (str(Path.cwd()), *self.extra):
             if not text.isprintable():
-                raise DatasetError(f"{text!r} cannot stand in a Slurm script: control characters end its lines")
+                raise DatasetError(f"{text!r} cannot be used in a Slurm script: it has control characters")
         if not self.missing:
-            raise DatasetError(f"{self.dataset.storage.url}: every shard is there; nothing to submit")
+            raise DatasetError(f"{self.dataset.storage.url}: all shards are finished; nothing to submit")
         tasks = min(self.tasks or -(-self.dataset.plan.shards // self.cpus), self.dataset.plan.shards, MOST)
         program = Path(sys.argv[0]).resolve()
         return SCRIPT.format(
@@ -122,11 +122,11 @@ def ranges(numbers: list[int]) -> str:
 
 
 def _sbatch(options: list[str], script: str) -> str:
-    """Number of the job."""
+    """Submit ``script``; returns the job's number. Raises DatasetError when there is no Slurm, or it refuses."""
     try:
         done = subprocess.run(["sbatch", "--parsable", *options], input=script, capture_output=True, text=True)
     except FileNotFoundError:
-        raise DatasetError("there is no sbatch here; run this on a login node, or without --submit") from None
+        raise DatasetError("no sbatch on this machine; run this on a login node, or without --submit") from None
     if done.returncode:
         raise DatasetError(f"sbatch refused the job: {done.stderr.strip()}")
     return done.stdout.strip().partition(";")[0]

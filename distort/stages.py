@@ -1,4 +1,4 @@
-"""How long the stages of making a sample take, added up over pictures and workers."""
+"""Time per stage of making a sample, summed over pictures and workers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from shards.console import table
 
 
 class Stages(dict[str, float]):
-    """Stage -> seconds of one worker."""
+    """Stage -> seconds."""
 
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:
-        """Add the time that the block takes to ``stage``."""
+        """Add the duration of the block to ``stage``."""
         start = time.perf_counter()
         try:
             yield
@@ -27,11 +27,11 @@ class Stages(dict[str, float]):
 
 
 def describe(stages: Stages, pictures: int, workers: int, seconds: float) -> str:
-    """A table of milliseconds per picture and shares. What no stage accounts for is waiting and starting."""
+    """A table of milliseconds per picture and shares. The rest is shown as waiting, which includes start-up."""
     waiting = max(0.0, workers * seconds - sum(stages.values()))
     total = max(workers * seconds, 1e-9)
     rows = [
         [stage, f"{1000 * spent / max(pictures, 1):.3f}", f"{spent / total:.1%}"]
         for stage, spent in {**stages, "waiting": waiting}.items()
     ]
-    return table(["stage", "ms a picture", "share"], rows)
+    return table(["stage", "ms per picture", "share"], rows)

@@ -1,4 +1,4 @@
-"""Progress of a dataset, from any machine: computed from listings and the times of commit marks and markers."""
+"""Progress of a dataset, computed on any machine from listings and from the times of commit marks and markers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shards.plan import FILE, Plan, column_folder
 from shards.storage import Marker
 
 WINDOW = 15 * 60  #: seconds over which the speed is measured
-SILENCE = 10 * 60  #: seconds after the last refresh of its marker at which a shard no longer counts as running
+SILENCE = 10 * 60  #: a shard no longer counts as running after this many seconds without a refresh of its marker
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,11 @@ class Status:
 def estimate(
     plan: Plan, finished: dict[int, float], markers: list[Marker], begun: list[float], now: float
 ) -> Status:
-    """``finished``: when each finished shard was committed; ``begun``: when the plan and columns were written.
+    """The status of a dataset from the times of its files, in seconds since 1970.
 
-    These times are compared with each other. Only the choice of running shards also uses ``now``, this machine's
-    clock; the clocks of the machines need not agree.
+    ``finished``: when each finished shard was committed. ``begun``: when the plan and columns were written. These
+    times are only compared with each other, so clocks need not agree, except that running shards are chosen with
+    ``now``, this machine's clock.
     """
     seen = max([*finished.values(), *(marker.seen for marker in markers)], default=0.0)
     alive = [m for m in markers if m.shard not in finished and m.seen > max(seen, now) - SILENCE]
@@ -48,7 +49,7 @@ def estimate(
 
 
 def _speed(plan: Plan, finished: dict[int, float], begun: list[float]) -> float | None:
-    """Pictures per second up to the newest commit mark, since the window or the work began, whichever is later."""
+    """Pictures per second up to the newest commit mark, since the start of the window or of the work if later."""
     if not finished:
         return None
     newest, oldest = max(finished.values()), min(finished.values())
@@ -84,7 +85,7 @@ def describe(dataset: Dataset) -> str:
         f"{dataset.storage.url}: {plan.shards} shards, {plan.pictures:,} pictures, columns {columns}",
         f"shards     done {status.done}, running {status.running}{machines}, missing {status.missing}",
         f"speed      {speed} images/s over the last {WINDOW // 60} minutes of work, ETA {left}",
-        f"last sign  {seen}",
+        f"last seen  {seen}",
         f"bad        {bad} pictures" + (f", see 'shards errors {dataset.storage.url}'" if bad else ""),
     ]
     return "\n".join(lines)

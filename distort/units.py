@@ -43,7 +43,7 @@ class MakePictures(Unit):
     columns: tuple[str, ...]  #: to be made
     first: int  #: index of the first picture in the shard
     rows: list[dict]  #: of the manifest, or of the stored clean crops
-    died: str = ""  #: how workers that read this single picture died; if set, the picture is bad
+    died: str = ""  #: how the workers that tried this single picture died; if set, the picture is recorded as bad
 
 
 @dataclass(frozen=True, eq=False)

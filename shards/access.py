@@ -1,4 +1,4 @@
-"""Random access: cuts bitstreams out of tars by the offsets in the Parquet rows. No other module does.
+"""Random access: the only module that cuts bitstreams out of tars, by the offsets in the Parquet rows.
 
 Local and remote datasets are read the same way and raise the same errors.
 """
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from shards.dataset import Dataset, Mark
 
 OPEN_FILES = 16  #: files that one reader keeps open
-SHARDS_HELD = 16  #: shards of a column whose rows stay in memory
-#: Two ranges with a gap of at most so many bytes are read as one: on a disk, on an object store.
+SHARDS_HELD = 16  #: number of shards whose rows a column reader keeps in memory
+#: Two ranges with a gap of at most this many bytes are read as one: on a disk, on an object store.
 NEAR, NEAR_REMOTE = 2**13, 2**18
 AT_ONCE = 16  #: Parquet files opened at the same time
 PLACE = ["key", "label", "offset", "size"]  #: the Parquet columns needed to find a bitstream
@@ -94,7 +94,7 @@ class Files:
         if check and file.name not in self._checked:
             if hashlib.sha256(self._bytes(file, 0, file.size)).hexdigest() != file.sha256:
                 raise DatasetError(
-                    f"{self._where(file)}: its sha256 is not the one in {file.record}: damaged or replaced; "
+                    f"{self._where(file)}: its sha256 differs from the one in {file.record}: damaged or replaced; "
                     f"delete it and {file.again}"
                 )
             self._checked.add(file.name)
@@ -122,8 +122,8 @@ class Files:
     def _require_size(self, file: Stored, there: int) -> None:
         if there != file.size:
             raise DatasetError(
-                f"{self._where(file)} has {there} bytes, {file.record} says {file.size}: truncated or replaced; "
-                f"delete it and {file.again}"
+                f"{self._where(file)} has {there} bytes, but {file.record} says {file.size}: truncated or "
+                f"replaced; delete it and {file.again}"
             )
 
     def _remote_size(self, name: str) -> int:
@@ -161,7 +161,10 @@ class Files:
             data = self.storage.read(file.name)
             self._require_size(file, len(data))
             if hashlib.sha256(data).hexdigest() != file.sha256:
-                raise DatasetError(f"{self._where(file)}: its sha256 is not the one in {file.record}: damaged")
+                raise DatasetError(
+                    f"{self._where(file)}: its sha256 differs from the one in {file.record}: damaged; "
+                    f"delete it and {file.again}"
+                )
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.with_name(f"{target.name}.{os.getpid()}")
             partial.write_bytes(data)
@@ -176,23 +179,23 @@ class Files:
 
 @dataclass(frozen=True)
 class Rows:
-    """The Parquet rows of one shard of one column, in Arrow and numpy arrays: about 60 bytes a row."""
+    """The Parquet rows of one shard of one column, in Arrow and numpy arrays: about 60 bytes per row."""
 
     keys: pa.ChunkedArray  #: strings
     labels: pa.ChunkedArray  #: int64 or null
     offsets: np.ndarray  #: int64: where each bitstream starts in the tar
     ends: np.ndarray  #: int64
     mark: Mark
-    table: pa.Table  #: these and all other fields asked for
+    table: pa.Table  #: the same and all other requested fields
 
     def __len__(self) -> int:
         return len(self.offsets)
 
 
 class ColumnReader:
-    """One column of a dataset, read by (shard, rows).
+    """One column of a dataset, read by shard and rows.
 
-    ``fields`` are further Parquet columns to read. ``held``: the rows of so many shards stay in memory.
+    ``fields``: further Parquet columns to read. ``held``: number of shards whose rows stay in memory.
     """
 
     def __init__(
@@ -205,7 +208,7 @@ class ColumnReader:
         self._held: dict[int, Rows] = {}
 
     def rows(self, shard: int) -> Rows:
-        """Raises DatasetError when the shard is missing, damaged or of another plan."""
+        """The Parquet rows of a shard. Raises DatasetError when it is missing, damaged or of another plan."""
         if (rows := self._held.get(shard)) is not None:
             return rows
         table, mark = self.dataset.parquet(self.name, shard, self._fields)
@@ -214,7 +217,7 @@ class ColumnReader:
         if not ((offsets >= 0) & (offsets <= ends) & (ends <= mark.tar_size)).all():
             raise DatasetError(
                 f"{self.dataset.storage.url}/{shard_name(column_folder(self.name), shard, 'parquet')} places "
-                "bitstreams outside of its tar; delete both and run distort again"
+                "bitstreams outside its tar; delete both and run distort again"
             )
         rows = Rows(table["key"], table["label"], offsets, ends, mark, table)
         self._held[shard] = rows
@@ -223,7 +226,7 @@ class ColumnReader:
         return rows
 
     def read(self, shard: int, lo: int, hi: int) -> list[bytes]:
-        """The bitstreams of rows ``lo`` to ``hi`` (exclusive), by one sequential read. Raises DatasetError."""
+        """The bitstreams of rows ``lo`` to ``hi`` (exclusive), in one sequential read. Raises DatasetError."""
         return self.pick(shard, range(lo, hi))
 
     def pick(self, shard: int, wanted: Sequence[int]) -> list[bytes]:
@@ -260,10 +263,10 @@ def cut(data: bytes, offsets: Iterable[int], ends: Iterable[int], start: int = 0
 class Samples:
     """Some columns of a dataset as a sequence of tuples ``(key, label, entry, …)``, one ``Entry`` per column.
 
-    ``samples[5]``, ``samples[-1]`` and ``samples["some_key"]`` are samples; the slice ``samples[10:20]`` is again
-    a sequence. It works as a map-style ``torch.utils.data.Dataset``; each worker of a DataLoader gets a copy.
-    Positions follow the dataset's order. Raises DatasetError for a missing or unfinished column, an unknown key
-    and damaged files.
+    ``samples[5]``, ``samples[-1]`` and ``samples["some_key"]`` are samples; a slice such as ``samples[10:20]`` is
+    again a sequence. It works as a map-style ``torch.utils.data.Dataset``; each worker of a DataLoader gets a
+    copy. Positions follow the dataset's order. Raises DatasetError for a missing or unfinished column, an unknown
+    key and damaged files.
     """
 
     def __init__(self, dataset: Dataset, columns: Sequence[str]):
@@ -288,7 +291,7 @@ class Samples:
 
     @functools.cached_property
     def _positions(self) -> dict[str, int]:
-        """Key -> position in the whole dataset, made when the first key is asked for."""
+        """Key -> position in the whole dataset; computed when the first key is looked up."""
         shards = range(self.dataset.plan.shards)
         tables = (self.dataset.parquet(self.columns[0], shard, ["key"])[0] for shard in shards)
         keys = (key for table in tables for key in table["key"].to_pylist())
@@ -311,7 +314,7 @@ class Samples:
         if item not in self:
             where = "" if self._view is None else " among these samples"
             raise DatasetError(
-                f"{self.dataset.storage.url} has no key '{item}'{where}; its Parquet files list all"
+                f"{self.dataset.storage.url} has no key '{item}'{where}; its Parquet files list all keys"
             )
         return self._at(self._positions[item])
 
@@ -319,7 +322,7 @@ class Samples:
         return key in self._positions and self._positions[key] in self._range
 
     def __iter__(self) -> Iterator[tuple]:
-        # A slice with a step is read sample by sample; any other a shard at a time.
+        # A slice with a step is read sample by sample, any other shard by shard.
         positions, i = self._range, 0
         while i < len(positions):
             shard, row = self._place(positions[i])
@@ -340,7 +343,7 @@ class Samples:
 def read_tuples(
     readers: Sequence[ColumnReader], shard: int, lo: int = 0, hi: int | None = None
 ) -> Iterator[tuple]:
-    """``(key, label, entry, …)`` for rows ``lo`` to ``hi`` (exclusive) of a shard, a column at a time."""
+    """``(key, label, entry, …)`` for rows ``lo`` to ``hi`` (exclusive) of a shard, read column by column."""
     rows = same_rows(readers, shard)
     hi = len(rows) if hi is None else hi
     entries = [reader.entries(shard, lo, hi) for reader in readers]
@@ -356,6 +359,6 @@ def same_rows(readers: Sequence[ColumnReader], shard: int) -> Rows:
         if not reader.rows(shard).keys.equals(rows.keys):
             raise DatasetError(
                 f"{first.dataset.storage.url}: shard {shard:06d} has other keys in '{reader.name}' than in "
-                f"'{first.name}'; 'shards verify' says where"
+                f"'{first.name}'; run 'shards verify' for details"
             )
     return rows

@@ -92,7 +92,7 @@ def verify(dataset: str, decode: bool) -> None:
     if wrong:
         raise click.ClickException(f"{wrong} problems in {dataset}")
     checked = "hashes, counts, keys and bitstreams" if decode else "hashes, counts and keys"
-    click.echo(f"{dataset}: {len(data.columns)} columns of {data.plan.shards} shards, {checked} are right")
+    click.echo(f"{dataset}: {len(data.columns)} columns of {data.plan.shards} shards, {checked} are correct")
 
 
 @main.command(epilog="Example: shards show val n01440764_10026")
@@ -109,7 +109,7 @@ def show(dataset: str, key: str) -> None:
 @main.command(epilog="Example: shards export val fat --columns clean,jpeg-10")
 @DATASET
 @click.argument("out")
-@click.option("--columns", required=True, help="Comma-separated; sets the order of the members.")
+@click.option("--columns", required=True, help="Comma-separated names, in the order of the members in the tars.")
 def export(dataset: str, out: str, columns: str) -> None:
     """Merge columns of DATASET into tars OUT/NNNNNN.tar, for pipelines that read a single stream."""
     data = reading.open(dataset)

@@ -1,4 +1,4 @@
-"""Index files for other readers: timm's needs the names and lengths of a column's shards."""
+"""Index files for other readers: timm's reader needs the names and lengths of a column's shards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shards.dataset import Dataset
 from shards.plan import column_folder
 
 INDEX = "_info.json"
-SPLIT = "all"  #: name of the one split that a column has
+SPLIT = "all"  #: name of a column's only split
 AT_ONCE = 16  #: Parquet files opened at the same time
 
 

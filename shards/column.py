@@ -1,4 +1,4 @@
-"""``column.json``: how a column was made. Checked when read, because the column's name becomes a path."""
+"""``column.json``: how a column was made. It is checked when read, because the column's name becomes a path."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def read_column(text: bytes, folder: str) -> dict:
         sound = sound and all(isinstance(s["settings"], dict) and isinstance(s["versions"], dict) for s in steps)
         sound = sound and all(isinstance(s["name"], str) for s in steps)
     except (KeyError, TypeError) as error:
-        raise ValueError(f"it lacks {error}" if isinstance(error, KeyError) else str(error)) from None
+        raise ValueError(f"{error} is missing" if isinstance(error, KeyError) else str(error)) from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not sound:
-        raise ValueError("its name, extension or steps are not such as a distorter writes")
+        raise ValueError("its name, extension or steps are invalid")
     if column_folder(name) != folder:
-        raise ValueError(f"it describes column '{name}', and lies in folder '{folder}'")
+        raise ValueError(f"it describes column '{name}', but is in folder '{folder}'")
     return column
 
 

@@ -12,7 +12,7 @@ import click
 from tqdm import tqdm
 
 LIVE_EVERY = 0.2  #: seconds between updates of the line in a terminal
-LOG_EVERY = 60.0  #: seconds between lines when stderr is no terminal; shorter runs log nothing
+LOG_EVERY = 60.0  #: seconds between lines when stderr is not a terminal; shorter runs log nothing
 LOG_LINE = "{desc}: {n_fmt}/{total_fmt}{unit}, {rate_noinv_fmt}, ETA {remaining}{postfix}"
 
 
@@ -34,8 +34,8 @@ class Group(click.Group):
 def run(command: click.Group, name: str) -> NoReturn:
     """Run ``command`` as the program ``name`` and end the process with its status.
 
-    The process ends without the destructors of native libraries: Arrow aborts in them when one of its threads is
-    still starting, so that a short command on a busy machine would die after its work is done.
+    The destructors of native libraries are skipped. Arrow's abort if one of its threads is still starting, which
+    would kill a short command on a busy machine after its work is done.
     """
     try:
         command.main(prog_name=name)
@@ -49,7 +49,7 @@ def run(command: click.Group, name: str) -> NoReturn:
 
 
 class Bar:
-    """Progress on stderr: one live line that fits a terminal, or one line a minute in a log.
+    """Progress on stderr: one live line that fits the terminal, or one line per minute in a log.
 
     >>> with Bar("verify", total=40, unit="shards") as bar:
     ...     for done, problems in enumerate(checked, 1):
@@ -57,7 +57,7 @@ class Bar:
     """
 
     def __init__(self, title: str, total: int, unit: str = "images", done: int = 0, quiet: bool = False):
-        """``done`` were finished before the start and do not count towards the speed. ``quiet`` shows nothing."""
+        """``done``: units finished before; they do not count towards the speed. ``quiet``: show nothing."""
         self.live = not quiet and sys.stderr.isatty()
         self.logs = not quiet and not self.live
         self.note = ""
@@ -95,7 +95,7 @@ class Bar:
             click.echo(self._log_line(), err=True)
 
     def say(self, text: str, err: bool = True) -> None:
-        """Print a message above the progress line right away; on stdout unless ``err``."""
+        """Print a message above the progress line: on stderr, or on stdout if not ``err``."""
         with tqdm.external_write_mode(file=sys.stderr):
             click.echo(text, err=err)
 

@@ -23,20 +23,21 @@ from shards.writer import ERRORS, ERRORS_SCHEMA, ROWS_SCHEMA
 
 @dataclass(frozen=True)
 class Mark:
-    """The commit mark: what a Parquet file records about its tar."""
+    """The commit mark: what a shard's Parquet file records about its tar."""
 
-    plan: str
+    plan: str  #: hash of the plan
     samples: int
-    tar_size: int
-    tar_sha256: str
-    column: str | None  #: None only for a shard of an older version that has no rows
-    settings_sha256: str | None  #: of ``column.json``; None in shards of an older version
+    tar_size: int  #: bytes
+    tar_sha256: str  #: hex
+    column: str | None  #: None only in shards of an older version that have no rows
+    settings_sha256: str | None  #: see ``shards.column.settings_sha256``; None in shards of an older version
 
 
 class Dataset:
     """An existing dataset. Files are read only when needed.
 
-    It is a sequence of samples with all columns, in the order of ``columns``; ``select`` picks some of them.
+    It is a sequence of samples with all columns, in the order of ``columns``; ``select`` chooses columns. Raises
+    DatasetError when there is no dataset at ``root``, a path or an fsspec url.
     """
 
     def __init__(self, root: str | os.PathLike):
@@ -45,7 +46,7 @@ class Dataset:
 
     @functools.cached_property
     def columns(self) -> dict[str, dict]:
-        """Name -> contents of ``column.json``, ``clean`` first, the others by name."""
+        """Name -> contents of ``column.json``; ``clean`` first, the others sorted by name."""
         found = {}
         for folder, size in self.storage.listing().items():
             if size is None and self.storage.exists(f"{folder}/{COLUMN}"):
@@ -77,13 +78,14 @@ class Dataset:
         return iter(self._samples)
 
     def __bool__(self) -> bool:
-        return True  # also for a dataset without samples
+        return True  # even for a dataset without samples
 
     def column(self, name: str) -> dict:
+        """The contents of a column's ``column.json``. Raises DatasetError when there is no such column."""
         if name not in self.columns:
             have = ", ".join(self.columns) or "none"
             raise DatasetError(
-                f"{self.storage.url} has no column '{name}'; it has {have} ('distort add' makes more)"
+                f"{self.storage.url} has no column '{name}'; it has {have} ('distort add' adds columns)"
             )
         return self.columns[name]
 
@@ -104,7 +106,7 @@ class Dataset:
         return all(self.storage.exists(shard_name(folder, shard, end)) for end in ("parquet", "tar"))
 
     def require_complete(self, name: str) -> None:
-        """Raises DatasetError when the column, or any of its shards, is missing."""
+        """Raise DatasetError if the column or any of its shards is missing."""
         self.column(name)
         committed = self.committed(name)
         if len(committed) < self.plan.shards:
@@ -112,11 +114,14 @@ class Dataset:
             raise DatasetError(
                 f"{self.storage.url}: column '{name}' lacks {self.plan.shards - len(committed)} of "
                 f"{self.plan.shards} shards, first {shard_name(column_folder(name), first, 'tar')}; "
-                "the same 'distort run' or 'distort add' goes on where it stopped"
+                "repeat the 'distort run' or 'distort add' that makes it"
             )
 
     def parquet(self, name: str, shard: int, columns: list[str] | None = None) -> tuple[pa.Table, Mark]:
-        """The rows of one shard of a column, and its commit mark. Raises DatasetError."""
+        """The rows of one shard of a column and its commit mark. ``columns`` selects Parquet columns.
+
+        Raises DatasetError when the file is missing, damaged, or of another plan, column or settings.
+        """
         file = shard_name(column_folder(name), shard, "parquet")
         where = f"{self.storage.url}/{file}"
         try:
@@ -126,27 +131,30 @@ class Dataset:
         except FileNotFoundError:
             raise DatasetError(f"{where} is missing: the shard is not finished; run distort again") from None
         if mark is None:
-            raise DatasetError(f"{where} carries no commit mark: it was not written by distort")
+            raise DatasetError(f"{where} has no commit mark: it was not written by distort; delete it")
         if mark.plan != self.plan.hash:
             raise DatasetError(f"{where} belongs to another plan; delete it and run distort again")
         if mark.column not in (None, name):
             raise DatasetError(
-                f"{where} was made for column '{mark.column}': copied there by mistake? "
-                "Delete it and its tar and run distort again"
+                f"{where} was made for column '{mark.column}' and copied here; delete it and its tar and run "
+                "distort again"
             )
         if mark.settings_sha256 not in (None, settings_sha256(self.column(name))):
             raise DatasetError(
-                f"{where} was made with other settings than {column_folder(name)}/{COLUMN} says; "
-                "restore the one that was changed"
+                f"{where} was made with other settings than {column_folder(name)}/{COLUMN} says; restore the file "
+                "that was changed"
             )
         if mark.samples != len(table):
-            raise DatasetError(f"{where} has {len(table)} rows, its mark says {mark.samples}")
+            raise DatasetError(
+                f"{where} has {len(table)} rows, but its commit mark says {mark.samples}; delete it and run "
+                "distort again"
+            )
         if "key" in table.column_names:
             check_keys(table["key"], where)
         return table, mark
 
     def read(self, *columns: str, shards: Iterable[int] | None = None) -> Iterator[tuple]:
-        """Yield ``(key, label, entry, …)`` for every sample, one ``Entry`` per column asked for, in order.
+        """Yield ``(key, label, entry, …)`` for every sample, one ``Entry`` per column, in the given order.
 
         Each shard is read as a whole, column by column. Without ``shards``, all columns must be complete. Raises
         DatasetError when a column or shard is missing, when a tar's size differs from its commit mark, or when
@@ -161,7 +169,7 @@ class Dataset:
             yield from read_tuples(readers, shard)
 
     def table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """All committed rows of a column, in order."""
+        """All committed rows of a column, in order. ``columns`` selects Parquet columns. Raises DatasetError."""
         parts = [self.parquet(name, shard, columns)[0] for shard in sorted(self.committed(name))]
         empty = ROWS_SCHEMA.empty_table() if columns is None else ROWS_SCHEMA.empty_table().select(columns)
         return pa.concat_tables([empty, *(part.replace_schema_metadata(None) for part in parts)])
@@ -177,7 +185,7 @@ class Dataset:
         raise DatasetError(f"{self.storage.url} has no key '{key}'; its Parquet files list all of them")
 
     def bad_pictures(self, shard: int) -> int:
-        """How many pictures of a shard could not be read. Raises DatasetError."""
+        """Number of pictures of a shard that could not be read. Raises DatasetError."""
         with suppress(FileNotFoundError), self._parquet(shard_name(ERRORS, shard, "parquet")) as parquet:
             return parquet.metadata.num_rows
         return 0
@@ -235,7 +243,7 @@ class Dataset:
 
 
 def _mark(parquet: pq.ParquetFile) -> Mark | None:
-    """The commit mark, or None. Marks of older versions lack the column's name; it is taken from the rows."""
+    """The commit mark, or None. Older marks lack the column's name, which is then taken from the rows."""
     marks = {k.decode(): v.decode() for k, v in (parquet.schema_arrow.metadata or {}).items()}
     column = marks.get("column")
     if column is None and parquet.metadata.num_rows:
@@ -257,5 +265,5 @@ def natural(name: str) -> list:
 
 
 def open(root: str | os.PathLike) -> Dataset:
-    """The dataset in a folder or behind an fsspec url. Raises DatasetError when there is none."""
+    """The dataset in a folder or at an fsspec url. Raises DatasetError when there is none."""
     return Dataset(root)

@@ -1,4 +1,4 @@
-"""Export of several columns into single tars, for pipelines that read one stream."""
+"""Merges several columns into one set of tars, for pipelines that read a single stream."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def _target(dataset: Dataset, out: str | os.PathLike[str], columns: Sequence[str
         dataset.require_complete(name)
     target = Storage(out)
     if f"{_place(target)}/".startswith(f"{_place(dataset.storage)}/"):
-        raise DatasetError(f"{out} is in the dataset {dataset.storage.url} itself; choose a folder outside it")
+        raise DatasetError(f"{out} is inside the dataset {dataset.storage.url}; choose a folder outside it")
     there = target.listing()
     if FILE in there:
         raise DatasetError(f"{out} is a dataset; choose a new folder")
     if taken := [name for name in there if name.endswith(".tar")]:
-        raise DatasetError(f"{out} holds {taken[0]} already; choose a new folder or empty it")
+        raise DatasetError(f"{out} already holds {taken[0]}; choose a new folder or empty it")
     return target
 
 

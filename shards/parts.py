@@ -18,7 +18,7 @@ HEAD = struct.Struct("<III")  #: number of the column, length of the JSON, lengt
 
 
 class PartWriter:
-    """Context manager that writes a new part; complete when the block exits without an exception."""
+    """Context manager that writes a new part, which is complete when the block exits without an exception."""
 
     def __init__(self, path: Path):
         self._file = path.open("xb")

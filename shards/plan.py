@@ -99,13 +99,13 @@ class Plan:
         except (ValueError, RecursionError) as error:
             raise DatasetError(f"{where} is damaged: {error}") from None
         if not isinstance(contents, dict) or contents.get("schema") != DATASET_SCHEMA:
-            raise DatasetError(f"{where} is not of schema {DATASET_SCHEMA}, the only one this version reads")
+            raise DatasetError(f"{where} does not have schema {DATASET_SCHEMA}, the only one this version reads")
         written, shards = contents.pop("plan", None), contents.pop("shards", None)
         contents.pop("schema")
         try:
             plan = cls(**contents)._checked()
             if plan.hash != written or plan.shards != shards:
-                raise DatasetError(f"{where} was changed by hand: its plan hash does not fit; restore it")
+                raise DatasetError(f"{where} was changed: it does not match its plan hash; restore the file")
         except DatasetError:
             raise
         except (TypeError, ValueError) as error:
@@ -122,7 +122,7 @@ class Plan:
         if classes is not None and not (isinstance(classes, list) and all(isinstance(c, str) for c in classes)):
             raise ValueError("classes is neither null nor a list of names")
         if not isinstance(self.settings, dict) or not isinstance(self.manifest, str):
-            raise ValueError("its settings or manifest are of another type")
+            raise ValueError("'settings' is not an object, or 'manifest' not a string")
         return replace(self, classes=None if classes is None else tuple(classes))
 
     def _contents(self) -> dict:
@@ -151,36 +151,36 @@ def manifest_rows(storage: Storage, plan: Plan, shard: int) -> list[dict]:
             rows = table.to_pylist()
     if len(rows) != plan.pictures_of(shard):
         raise DatasetError(
-            f"{storage.url}/{MANIFEST} lists {len(rows)} pictures for shard {shard:06d}, {FILE} says "
-            f"{plan.pictures_of(shard)}; restore the file"
+            f"{storage.url}/{MANIFEST} lists {len(rows)} pictures for shard {shard:06d}, but {FILE} says "
+            f"{plan.pictures_of(shard)}; restore {MANIFEST}"
         )
     return rows
 
 
 def check_keys(keys: pa.ChunkedArray, where: str) -> None:
-    """Raise DatasetError for a key with other characters than ``distort`` writes, because keys become file names.
+    """Raise DatasetError for a key that is not 1 to 100 of ``[A-Za-z0-9_-]``, because keys become file names.
 
-    ``where`` names the file with the keys, for the message.
+    ``where`` names the file with the keys in the message.
     """
     strange = pc.invert(pc.match_substring_regex(keys, KEY))
     if pc.any(strange).as_py():
         key = keys.filter(strange)[0].as_py()
-        raise DatasetError(f"{where} holds the key {key[:80]!r}; keys are letters, digits, _ and - only")
+        raise DatasetError(f"{where} has the key {key[:80]!r}; keys are 1 to 100 letters, digits, _ and -")
 
 
 def check_manifest(storage: Storage, plan: Plan) -> None:
-    """Raises DatasetError when the number of pictures in the manifest differs from the plan."""
+    """Raise DatasetError if the number of pictures in the manifest differs from the plan."""
     with open_manifest(storage) as manifest:
         rows = manifest.metadata.num_rows
     if rows != plan.pictures:
         raise DatasetError(
-            f"{storage.url}/{MANIFEST} has {rows} rows, {FILE} says {plan.pictures} pictures; restore the file"
+            f"{storage.url}/{MANIFEST} has {rows} rows, but {FILE} says {plan.pictures} pictures; restore it"
         )
 
 
 @contextmanager
 def open_manifest(storage: Storage, footer: pq.FileMetaData | None = None) -> Iterator[pq.ParquetFile]:
-    """Open the manifest; ``footer`` saves reading it again. Raises DatasetError when missing or damaged."""
+    """Open the manifest; ``footer`` saves reading its footer. Raises DatasetError if it is missing or damaged."""
     try:
         with storage.open(MANIFEST) as file:
             yield pq.ParquetFile(file, metadata=footer)

@@ -31,12 +31,12 @@ def plain_errors(url: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         if re.search("(bucket|container) (does not|doesn't|not)", str(error).lower()):
-            raise StorageError(f"{url}: {str(error).rstrip('.')}; make it first, or correct its name") from error
+            raise StorageError(f"{url}: {str(error).rstrip('.')}; create it first, or correct its name") from error
         raise
     except (FileExistsError, pa.ArrowException, StorageError):
         raise
     except Exception as error:  # those of botocore, aiohttp, google.auth, … do not derive from OSError
-        if type(error) is OSError and error.errno is None:  # Arrow's, of a damaged file
+        if type(error) is OSError and error.errno is None:  # raised by Arrow for a damaged file
             raise
         reason = str(error).rstrip(".") or type(error).__name__
         denied = isinstance(error, PermissionError) or "credential" in type(error).__name__.lower()

@@ -164,7 +164,7 @@ def load(file: Path) -> Results:
         contents = json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_constant)
     except (ValueError, OSError, RecursionError) as error:
         raise ResultsError(
-            f"{file} is cut off or not a results file ({error}); run 'train evaluate' again"
+            f"{file} is truncated or not a results file ({error}); run 'train evaluate' again"
         ) from None
     return parse(contents, str(file))
 
@@ -173,7 +173,7 @@ def parse(contents: Any, where: str) -> Results:
     """Check decoded JSON. Raises ResultsError with a message that begins with ``where``."""
     check = _Check(where)
     if not isinstance(contents, dict) or contents.get("schema") not in READABLE:
-        raise ResultsError(f"{where} is not of schema {RESULTS_SCHEMA} or an older one that this version reads")
+        raise ResultsError(f"{where} does not have schema 1 or {RESULTS_SCHEMA}, which this version reads")
     dataset = check.mapping(contents, "dataset")
     evaluation = contents.get("evaluation") or {}
     listed = contents.get("results")
@@ -193,7 +193,7 @@ def _result(entry: Any, where: str) -> Result:
     if not isinstance(entry, dict):
         raise check.error("is not an object")
     if not all(name.isprintable() for name in check.mapping(entry, "columns")):
-        raise check.error("'columns' has a name that is no line of text")
+        raise check.error("'columns' has a name with unprintable characters")
     columns = {
         name: _score(value, f"{where}, column '{name}'") for name, value in check.mapping(entry, "columns").items()
     }
@@ -211,9 +211,9 @@ def _model(model: dict[str, Any], where: str) -> Model:
     settings = check.mapping(model, "settings")
     for name, value in settings.items():
         if not isinstance(value, Scalar) or (isinstance(value, float) and not math.isfinite(value)):
-            raise check.error(f"setting '{name}' is {value!r}, not a string, number or truth value")
+            raise check.error(f"setting '{name}' is {value!r}, not a string, number or boolean")
         if not (name + str(value)).isprintable():
-            raise check.error(f"setting {name!r} is {value!r}, not a line of text")
+            raise check.error(f"setting {name!r} is {value!r}, which has unprintable characters")
     if not isinstance(model["counts_everywhere"], bool):
         raise check.error("'counts_everywhere' is neither true nor false")
     return Model(
@@ -241,7 +241,7 @@ def _score(value: Any, where: str) -> Score:
         raise check.error(f"top5 {top5} is below top1 {top1}")
     loss = value.get("loss")
     if loss is not None and (not _is_number(loss) or loss < 0):
-        raise check.error(f"'loss' is {loss!r}, not a number from 0 up")
+        raise check.error(f"'loss' is {loss!r}, not a number of at least 0")
     return Score(
         n,
         top1 if n else None,
@@ -271,7 +271,7 @@ class _Check:
         if found is None and optional:
             return None
         if not isinstance(found, str) or not found or not found.isprintable():
-            raise self.error(f"'{name}' is {found!r}, not a line of text")
+            raise self.error(f"'{name}' is {found!r}, not a string of printable characters")
         return found
 
     def whole(self, values: dict[str, Any], name: str, optional: bool = False) -> Any:
@@ -279,7 +279,7 @@ class _Check:
         if (isinstance(found, bool) or not isinstance(found, int) or not 0 <= found < 2**63) and not (
             optional and found is None
         ):
-            raise self.error(f"'{name}' is {found!r}, not a whole number from 0 up")
+            raise self.error(f"'{name}' is {found!r}, not a whole number of at least 0")
         return found
 
     def fraction(self, values: dict[str, Any], name: str) -> float | None:
@@ -299,7 +299,7 @@ class _Check:
         if not -slack <= low <= high <= 1 + slack or (
             inside is not None and not low - slack <= inside <= high + slack
         ):
-            raise self.error(f"'{name}' is {found}, no interval of fractions around {inside}")
+            raise self.error(f"'{name}' is {found}, not an interval of fractions around {inside}")
         return low, high
 
 
@@ -312,11 +312,11 @@ def _no_constant(text: str) -> None:
 
 
 def require_regular(file: Path) -> None:
-    """Raises ResultsError unless ``file`` is a regular file, since reading a pipe or a device may never end."""
+    """Raise ResultsError unless ``file`` is a regular file, because reading a pipe or a device may never end."""
     try:
         mode = file.stat().st_mode
     except FileNotFoundError:
-        raise ResultsError(f"{file} is missing; copy it there, or run 'train evaluate' again") from None
+        raise ResultsError(f"{file} is missing; restore it, or run 'train evaluate' again") from None
     except (OSError, ValueError) as error:
         raise ResultsError(f"{file} cannot be read: {error}") from None
     if not stat.S_ISREG(mode):
@@ -327,7 +327,7 @@ def read_samples(file: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """A table of ``key``, ``label`` and, for each column NAME of the dataset, whether top-1 was right (bool).
 
     It may also have ``NAME/predicted`` (class) and ``NAME/confidence`` (probability of that class). ``columns``
-    selects some; columns missing from the file are left out. Raises ResultsError for a damaged file.
+    selects columns of the file; missing ones are ignored. Raises ResultsError for a damaged file.
     """
     require_regular(file)
     try:
@@ -339,18 +339,18 @@ def read_samples(file: Path, columns: Sequence[str] | None = None) -> pa.Table:
     except (pa.ArrowException, OSError) as error:
         raise ResultsError(f"{file} is damaged: {error}; run 'train evaluate' again") from None
     if "key" in table.column_names and len(table["key"].unique()) != len(table):
-        raise ResultsError(f"{file}: the same key is there twice; run 'train evaluate' again")
+        raise ResultsError(f"{file} has the same key twice; run 'train evaluate' again")
     return table
 
 
 def check_samples(result: Result, table: pa.Table, where: str) -> None:
-    """Raises ResultsError when the scores of ``result`` do not match its per-sample answers."""
+    """Raise ResultsError if the scores of ``result`` do not match its per-sample answers."""
     for name, score in result.columns.items():
         if name not in table.column_names:
             continue
         answers = table[name]
         if not pa.types.is_boolean(answers.type):
-            raise ResultsError(f"{where}: column '{name}' of its samples is {answers.type}, not bool")
+            raise ResultsError(f"{where}: column '{name}' of its per-sample file is {answers.type}, not bool")
         n, right = len(answers) - answers.null_count, answers.cast(pa.int8()).combine_chunks().sum().as_py() or 0
         if n != score.n or (n and abs(right / n - (score.top1 or 0)) > 1e-6):
             said = f"{score.top1} of {score.n}" if score.n else "no sample"

@@ -76,12 +76,12 @@ def sweep(parent: Path, private: bool) -> set[str]:
 
 
 def check(parent: Path, private: bool) -> None:
-    """Raises StorageError when ``parent`` is a link or, with ``private``, when others may write to it."""
+    """Raise StorageError if ``parent`` is a link or, with ``private``, if other users may write to it."""
     found = parent.lstat()
     if not stat.S_ISDIR(found.st_mode):
-        raise StorageError(f"{parent} is a link or a file, unfinished files need a folder of their own: remove it")
+        raise StorageError(f"{parent} is a symbolic link or a file, but must be a folder: remove it")
     if private and (found.st_uid != os.geteuid() or found.st_mode & 0o022):
-        raise StorageError(f"others may write to {parent}: remove it, or set TMPDIR to a folder of your own")
+        raise StorageError(f"other users may write to {parent}: remove it, or set TMPDIR to a private folder")
 
 
 def _make(parent: Path, private: bool) -> tuple[Path, int | None]:
@@ -93,11 +93,11 @@ def _make(parent: Path, private: bool) -> tuple[Path, int | None]:
             folder.mkdir()
             if _holds(folder, lock := _lock(folder)):
                 return folder, lock
-    raise StorageError(f"{parent} disappears again and again")
+    raise StorageError(f"{parent} keeps disappearing; does another program delete it?")
 
 
 def _lock(folder: Path) -> int | None:
-    """The open lock of a folder; None where the file system has no locks, so that only age counts."""
+    """The descriptor of a folder's lock; None where the file system has no locks, so that only age counts."""
     lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -110,7 +110,7 @@ def _lock(folder: Path) -> int | None:
 
 
 def _holds(folder: Path, lock: int | None) -> bool:
-    """Whether the folder still exists, and was not swept before it was locked."""
+    """Whether the folder still exists: it may have been swept before it was locked."""
     if lock is None:
         return folder.exists()
     try:

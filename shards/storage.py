@@ -1,4 +1,4 @@
-"""Files of a dataset, on a local disk or behind any fsspec url, published atomically."""
+"""Files of a dataset, on a local disk or at any fsspec url, published atomically."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Storage:
         if not url.strip():
             raise DatasetError("the name of the dataset is empty: give a folder or a url")
         if url.startswith("pipe:"):
-            raise DatasetError(f"{url}: shell commands are not opened; give a folder or an fsspec url")
+            raise DatasetError(f"{url}: shell commands are not supported; give a folder or an fsspec url")
         try:
             # No cached listings, because other processes write at the same time.
             self.fs, self.root = fsspec.url_to_fs(url, use_listings_cache=False)
@@ -72,7 +72,7 @@ class Storage:
 
     @contextmanager
     def open(self, name: str) -> Iterator[BinaryIO]:
-        """Open a file for random access, as Parquet readers need it."""
+        """Open a file for random access."""
         if self.local:
             with open_regular(self.path(name)) as stream:
                 yield stream
@@ -85,7 +85,7 @@ class Storage:
             return self.fs.exists(self.path(name))
 
     def listing(self, folder: str = "") -> dict[str, int | None]:
-        """Names in a folder and their sizes in bytes; sub-folders have size None. Empty when there is none."""
+        """Names in a folder and their sizes in bytes (None for sub-folders). Empty if the folder is missing."""
         return {name: size for name, (size, _) in self._entries(folder).items()}
 
     def times(self, folder: str) -> dict[str, float]:
@@ -123,7 +123,7 @@ class Storage:
 
     @property
     def _unfinished(self) -> Path:
-        """Where scratch folders are. For a local dataset that is on the same disk, so publishing is a rename."""
+        """The parent of scratch folders; for a local dataset on the same disk, so that publishing is a rename."""
         if self.local:
             return Path(self.root, PARTIAL)
         return Path(tempfile.gettempdir(), f"codecproof-{os.getuid()}")
@@ -161,10 +161,10 @@ class Storage:
         flush(target.parent)
 
     def _target(self, name: str) -> Path:
-        """The local file to write or remove. Raises StorageError when a link below the root leads elsewhere."""
+        """The local file to write or remove. Raises StorageError if a folder below the root is a symbolic link."""
         for folder in PurePosixPath(name).parents:
             if folder.name and (path := Path(self.path(str(folder)))).is_symlink():
-                raise StorageError(f"{path} is a link: files are only written to the dataset's own folders")
+                raise StorageError(f"{path} is a symbolic link: a dataset's folders must be real folders")
         return Path(self.path(name))
 
     def write(self, name: str, data: bytes) -> None:
@@ -177,7 +177,7 @@ class Storage:
     def create(self, name: str, data: bytes) -> None:
         """Publish ``data`` as ``name`` unless it exists. Of several concurrent callers, one succeeds.
 
-        The others get FileExistsError. (Without conditional writes in the store, two may succeed.)
+        The others get FileExistsError. (If the store has no conditional writes, two may succeed.)
         """
         if self.exists(name):
             raise FileExistsError(self.path(name))

@@ -35,5 +35,5 @@ def register(url: str) -> None:
 
 def _open(url: str, mode: str = "rb", *_: object, **__: object) -> BinaryIO:
     if mode != "rb":
-        raise ValueError(f"{url}: only reading; datasets are written by distort")
+        raise ValueError(f"{url} is opened for reading only; distort writes datasets")
     return fsspec.open(url, "rb").open()

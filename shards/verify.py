@@ -1,4 +1,4 @@
-"""Checks a dataset: every file, hash and key and, on request, every bitstream."""
+"""Checks every file, hash and key of a dataset and, on request, every bitstream."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from shards.writer import ERRORS, IN_JSON, ROWS_SCHEMA
 
 TEACHERS = "teachers"  #: caches of the training program; only their hashes are checked here
 TEACHER = "teacher.json"
-#: ``decode(data, column)``: the picture in a bitstream; ``column`` is what ``column.json`` says.
+#: ``decode(data, column)`` returns the picture in a bitstream; ``column`` is the contents of ``column.json``.
 Decoder = Callable[[bytes, dict], Any]
 Watch = Callable[[int, int], None]
 
@@ -69,7 +69,7 @@ def decoder() -> Decoder:
     """The decoder of the installed distorter (entry-point group ``shards.decoders``)."""
     found = list(entry_points(group="shards.decoders"))
     if not found:
-        raise DatasetError("--decode needs an installed decoder of the bitstreams: pip install codecproof")
+        raise DatasetError("--decode needs an installed decoder: pip install codecproof")
     return found[0].load()
 
 
@@ -78,9 +78,9 @@ def _manifest(dataset: Dataset) -> Iterator[str]:
         with open_manifest(dataset.storage) as manifest:
             rows = manifest.metadata.num_rows
             if rows != dataset.plan.pictures:
-                yield f"{MANIFEST}: {rows} rows, {FILE} says {dataset.plan.pictures} pictures"
+                yield f"{MANIFEST}: {rows} rows, but {FILE} says {dataset.plan.pictures} pictures"
             elif manifest_hash(manifest.read()) != dataset.plan.manifest:
-                yield f"{MANIFEST}: its rows are not those that {FILE} was written for"
+                yield f"{MANIFEST}: its rows do not match the hash in {FILE}"
     except (OSError, ValueError, KeyError) as error:
         yield f"{MANIFEST} cannot be read: {error}"
 
@@ -99,11 +99,9 @@ def _nothing(dataset: Dataset, name: str, there: list[int]) -> Iterator[str]:
     missing = dataset.plan.shards - len(there)
     if missing:
         first = min(set(range(len(there) + 1)) - set(there))
-        more = f" (nor of {missing - 1} more of this column)" if missing > 1 else ""
-        yield (
-            f"{shard_name(column_folder(name), first, 'parquet')} is missing, nothing of it is there{more}: "
-            "run distort again"
-        )
+        more = f", and {missing - 1} more shards of this column" if missing > 1 else ""
+        parquet = shard_name(column_folder(name), first, "parquet")
+        yield f"{parquet} and its tar are missing{more}: run distort again"
 
 
 def _strangers(dataset: Dataset) -> Iterator[str]:
@@ -112,11 +110,11 @@ def _strangers(dataset: Dataset) -> Iterator[str]:
     for name, size in dataset.storage.listing().items():
         if name == PARTIAL:
             yield (
-                f"{PARTIAL}: holds unfinished files; the next 'distort run' on their machine removes them, "
-                "after a day one on any machine does"
+                f"{PARTIAL}: holds unfinished files; the next 'distort run' on the same machine removes them, "
+                "or on any machine after 24 hours"
             )
         elif size is None and name not in {*columns, ERRORS, TEACHERS}:
-            yield f"{name}: a folder without {COLUMN}, not a column"
+            yield f"{name}: a folder without {COLUMN} is not a column"
     for folder in sorted({*columns, ERRORS}):
         for name in dataset.storage.listing(folder):
             if not _shards_of(dataset, [name]) and name not in (COLUMN, INDEX):
@@ -141,14 +139,14 @@ def _shard(dataset: Dataset, name: str, shard: int, decode: Decoder | None) -> I
     folder = column_folder(name)
     tar_name, parquet_name = (shard_name(folder, shard, end) for end in ("tar", "parquet"))
     if not dataset.storage.exists(parquet_name):
-        yield f"{parquet_name} is missing, its tar is there but not committed: run distort again"
+        yield f"{parquet_name} is missing, so its tar is not committed: run distort again"
         return
     if not dataset.storage.exists(tar_name):
-        yield f"{tar_name} is missing, its Parquet file is there: run distort again"
+        yield f"{tar_name} is missing, but its Parquet file exists: run distort again"
         return
     table, mark = dataset.parquet(name, shard)
     if not table.schema.equals(ROWS_SCHEMA):
-        yield f"{parquet_name}: its columns are not those of a shard"
+        yield f"{parquet_name}: its columns are not those of docs/format.md"
         return
     rows = table.to_pylist()
     if odd := {row["distortion"] for row in rows} - {name}:
@@ -156,10 +154,10 @@ def _shard(dataset: Dataset, name: str, shard: int, decode: Decoder | None) -> I
     yield from _samples(dataset, name, shard, [(row["key"], row["label"], row["source"]) for row in rows])
     data = dataset.storage.read(tar_name)
     if len(data) != mark.tar_size:
-        yield f"{tar_name}: {len(data)} bytes, committed with {mark.tar_size}: truncated or replaced"
+        yield f"{tar_name}: {len(data)} bytes, but the commit mark says {mark.tar_size}: truncated or replaced"
         return
     if hashlib.sha256(data).hexdigest() != mark.tar_sha256:
-        yield f"{tar_name}: its sha256 is not the committed one: damaged or replaced"
+        yield f"{tar_name}: its sha256 differs from its commit mark: damaged or replaced"
         return
     yield from _members(dataset.columns[name]["extension"], tar_name, data, rows)
     offsets = [row["offset"] for row in rows]
@@ -178,7 +176,7 @@ def _shard(dataset: Dataset, name: str, shard: int, decode: Decoder | None) -> I
         if (width, height) != (row["width"], row["height"]):
             yield (
                 f"{tar_name}: key '{row['key']}' decodes to {width}x{height}, "
-                f"its Parquet row says {row['width']}x{row['height']}"
+                f"but its Parquet row says {row['width']}x{row['height']}"
             )
 
 
@@ -202,7 +200,7 @@ def _teachers(dataset: Dataset) -> Iterator[str]:
                 yield f"{file} is missing: run 'train teach' again"
                 continue
             if wrong:
-                yield f"{file}: its sha256 is not the one in {TEACHER}: damaged; run 'train teach' again"
+                yield f"{file}: its sha256 differs from the one in {TEACHER}: damaged; run 'train teach' again"
 
 
 def _samples(dataset: Dataset, name: str, shard: int, samples: list[tuple]) -> Iterator[str]:
@@ -221,10 +219,10 @@ def _samples(dataset: Dataset, name: str, shard: int, samples: list[tuple]) -> I
         return  # reported for the clean column
     clean = list(zip(*(column.to_pylist() for column in clean.columns), strict=True))
     if keys != [key for key, _, _ in clean]:
-        odd = next((f"'{b}' for '{a}'" for (a, *_), b in zip(clean, keys, strict=False) if a != b), "")
-        yield f"{where}: {len(keys)} keys, clean has {len(clean)}; not the same in the same order {odd}".rstrip()
+        odd = next((f": first '{b}' for '{a}'" for (a, *_), b in zip(clean, keys, strict=False) if a != b), "")
+        yield f"{where}: its {len(keys)} keys differ from the {len(clean)} of clean, or are in another order{odd}"
     elif samples != clean:
-        yield f"{where}: its labels or sources are not those of clean"
+        yield f"{where}: its labels or sources differ from those of clean"
 
 
 def _planned(dataset: Dataset, shard: int, where: str, samples: list[tuple]) -> Iterator[str]:
@@ -240,12 +238,12 @@ def _planned(dataset: Dataset, shard: int, where: str, samples: list[tuple]) -> 
     found = [planned.get(key if dataset.plan.crops == 1 else key.rpartition("-")[0]) for key in keys]
     order = [place[0] for place in found if place]
     if None in found or order != sorted(order) or len(set(keys)) != len(keys):
-        yield f"{where}: keys are not those of {MANIFEST}, each once and in its order"
+        yield f"{where}: its keys are not those of {MANIFEST}, each once and in the same order"
     elif any(
         place and tuple(rest) != (place[1]["label"], place[1]["source"])
         for (_, *rest), place in zip(samples, found, strict=True)
     ):
-        yield f"{where}: its labels or sources are not those of {MANIFEST}"
+        yield f"{where}: its labels or sources differ from those of {MANIFEST}"
 
 
 def _members(extension: str, tar_name: str, data: bytes, rows: list[dict]) -> Iterator[str]:
@@ -260,21 +258,21 @@ def _members(extension: str, tar_name: str, data: bytes, rows: list[dict]) -> It
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
             members = tar.getmembers()
             if [m.name for m in members if m.isreg()] != [name for name, _, _ in expected]:
-                yield f"{tar_name}: its members are not those of its Parquet file"
+                yield f"{tar_name}: its members differ from its Parquet file"
                 return
             for member, (name, offset, size), row in zip(members, expected, _spread(rows), strict=True):
                 if offset is not None and (member.offset_data, member.size) != (offset, size):
-                    yield f"{tar_name}: {name} is not at the offset its Parquet row says"
+                    yield f"{tar_name}: {name} is not at the offset in its Parquet row"
                 stream = tar.extractfile(member) if offset is None else None
                 content = stream.read() if stream else b""
                 if name.endswith(".cls") and content != str(row["label"]).encode():
-                    yield f"{tar_name}: {name} is {content!r}, its Parquet row says {row['label']}"
+                    yield f"{tar_name}: {name} is {content!r}, but its Parquet row says {row['label']}"
                 if name.endswith(".json"):
                     record = json.loads(content)
                     if record != {field: row[field] for field in IN_JSON}:
                         yield f"{tar_name}: {name} and its Parquet row disagree"
     except (tarfile.TarError, ValueError, RecursionError) as error:
-        yield f"{tar_name}: not a sound tar: {error}"
+        yield f"{tar_name} is damaged: {error}"
 
 
 def _spread(rows: list[dict]) -> Iterator[dict]:

@@ -41,20 +41,23 @@ ERRORS_SCHEMA = pa.schema([("source", pa.string()), ("reason", pa.string())])
 IN_JSON = ("bytes", "bpp", "psnr", "ssim", "width", "height", "source")
 
 
-#: A member's USTAR header without name, size and checksum. Filling these in is several times faster than
-#: tarfile's own writer, which took 2 % of a whole run.
+#: A member's USTAR header without name, size and checksum. Filling in these fields is several times faster than
+#: tarfile's own writer, which took 2 % of the time of a run.
 HEADER = tarfile.TarInfo().tobuf(tarfile.USTAR_FORMAT)
-MEMBER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._:+@=-]*")  #: names of members: no folders, no hidden files
+MEMBER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._:+@=-]*")  #: a member's name: no folder, not hidden
 NAME, SIZE, CHECKSUM = slice(0, 100), slice(124, 136), slice(148, 156)
 
 
 def header(name: str, size: int) -> bytes:
-    """The USTAR header of a file of mode 644, time 0 and owner 0; byte for byte what tarfile writes."""
+    """The USTAR header of a file with mode 644, time 0 and owner 0, byte for byte as tarfile writes it.
+
+    Raises DatasetError for an invalid or too long name.
+    """
     encoded = name.encode()
     if not MEMBER.fullmatch(name):
-        raise DatasetError(f"{name!r} is no name for a member of a shard: a key, a column or an extension is odd")
+        raise DatasetError(f"{name!r} is not a valid member name: its key, column or extension is invalid")
     if len(encoded) > NAME.stop:
-        raise DatasetError(f"{name} is longer than the {NAME.stop} bytes that a tar has for a name")
+        raise DatasetError(f"{name} is longer than the {NAME.stop} bytes of a name in a USTAR header")
     block = bytearray(HEADER)
     block[NAME] = encoded.ljust(NAME.stop, b"\0")
     block[SIZE] = b"%011o\0" % size
@@ -66,7 +69,7 @@ def header(name: str, size: int) -> bytes:
 class TarWriter:
     """Writes a deterministic USTAR file sequentially and tracks its size and sha256.
 
-    What a writer that died left at ``path`` is overwritten; the folder belongs to this run.
+    A file left at ``path`` by a writer that died is overwritten, because the folder belongs to this run.
     """
 
     def __init__(self, path: Path):
@@ -96,7 +99,9 @@ class TarWriter:
         self._pad(tarfile.RECORDSIZE)
         self._file.close()
         if self.path.stat().st_size != self.size:
-            raise DatasetError(f"{self.path}: {self.size} bytes written, {self.path.stat().st_size} there")
+            raise DatasetError(
+                f"{self.path} has {self.path.stat().st_size} bytes, but {self.size} were written: disk full?"
+            )
 
 
 class ShardWriter:

@@ -1,6 +1,6 @@
-"""Class lists: fixed labels for classes, independent of which classes a folder holds.
+"""Class lists give classes fixed labels, whichever classes a folder holds.
 
-With the list of ImageNet's 1000 synset ids, a folder with ten of them keeps the labels of a 1000-class network.
+With ImageNet's list of 1000 synset ids, a folder with ten of them keeps the labels of a 1000-class network.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import pyarrow as pa
 from distort.places import place
 from distort.sources import Listing, SourceError
 
-#: Lists that ship with the project. ImageNet-1k: the synset ids in the order of their labels, with their names in
-#: WordNet (both as in timm).
+#: Lists in this package. ImageNet-1k: the synset ids in the order of their labels, with their WordNet names (both
+#: from timm).
 BUILT_IN = {"imagenet": Path(__file__).with_name("imagenet.txt")}
 SYNSET = re.compile(r"(n\d{8})\b\s*(.*)")
 
 
 def read(name: str) -> tuple[str, ...]:
-    """The classes of a built-in list or of a text file: one class a line, or a synset id and its names.
+    """The classes of a built-in list or of a text file with one class, or a synset id and its names, per line.
 
-    Raises SourceError for a missing or empty file, and for a class that is there twice.
+    Raises SourceError for a missing or empty file, and for a class that is listed twice.
     """
     file = str(BUILT_IN.get(name, name))
     folder, _, base = os.path.abspath(file).rpartition("/")
@@ -35,7 +35,7 @@ def read(name: str) -> tuple[str, ...]:
             lines = stream.read().decode("utf-8-sig").splitlines()
     except OSError as error:
         near = f"; did you mean {like[0]}?" if (like := difflib.get_close_matches(name, BUILT_IN, n=1)) else ""
-        reason = f"{error.strerror or error}; give imagenet, or a text file with one class a line"
+        reason = f"{error.strerror or error}; use imagenet, or a text file with one class per line"
         raise SourceError(f"--classes {name}: {reason}{near}") from None
     except UnicodeDecodeError:
         raise SourceError(f"--classes {name}: the file is not UTF-8 text; save it as UTF-8") from None
@@ -49,13 +49,13 @@ def read(name: str) -> tuple[str, ...]:
 
 
 def relabel(listing: Listing, classes: tuple[str, ...]) -> Listing:
-    """The same pictures, labelled by their class's place in ``classes``.
+    """The same pictures, labelled with the index of their class in ``classes``.
 
-    Raises SourceError when the source has no labels, or a class that the list does not have.
+    Raises SourceError when the source has no labels, or a class that is not in the list.
     """
     if listing.classes is None:
         raise SourceError(f"{listing.root} has no labels: --classes needs class folders, or a list with labels")
-    if listing.classes == tuple(map(str, range(len(listing.classes)))):  # numbers: they are labels already
+    if listing.classes == tuple(map(str, range(len(listing.classes)))):  # the classes are label numbers
         if len(listing.classes) > len(classes):
             raise SourceError(
                 f"{listing.root} has label {len(listing.classes) - 1}; the class list ends at {len(classes) - 1}"
@@ -75,7 +75,7 @@ def relabel(listing: Listing, classes: tuple[str, ...]) -> Listing:
 
 
 def _nearest(name: str, classes: tuple[str, ...]) -> str:
-    """The class that ``name`` may mean: the synset of that name, or the most alike."""
+    """The class that ``name`` probably means: the synset with that WordNet name, or the most similar class."""
     called = {}
     if not SYNSET.match(name):
         lines = BUILT_IN["imagenet"].read_text(encoding="utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""Engines by name: where shards are made. See ``distort.engines.base`` for what one is."""
+"""Engines by name; an engine decides where shards are made. ``distort.engines.base`` defines the interface."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from shards.registry import Registry
 
 __all__ = ["ENGINES", "Engine", "UnfitNode", "load"]
 
-#: Other packages announce theirs in the entry-point group ``codecproof.engines`` (name = module:Class).
+#: Other packages register theirs in the entry-point group ``codecproof.engines`` (name = module:Class).
 ENGINES = Registry(
     "codecproof.engines",
     "engine",
@@ -16,5 +16,5 @@ ENGINES = Registry(
 
 
 def load(name: str) -> type[Engine]:
-    """The engine called ``name``. Raises ValueError, with the nearest name, when there is none."""
+    """The engine called ``name``. Raises ValueError for an unknown name and suggests the nearest one."""
     return ENGINES.load(name)

@@ -2,7 +2,7 @@
 
 Engines run **units** of work and know nothing about pixels. ``distort.units`` makes the units, decides their order
 and handles the results. A new engine is a subclass of ``Engine`` and one line in
-``distort.engines.REGISTRY`` or, in another package, in the entry-point group ``codecproof.engines``.
+``distort.engines.ENGINES`` or, in another package, in the entry-point group ``codecproof.engines``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class UnfitNode(OSError):
 
 @dataclass(frozen=True)
 class Progressed:
-    """Number of its pictures that are done, and how many of those are bad."""
+    """``done`` pictures of the shard are done; ``bad`` of them are bad."""
 
     shard: int
     done: int
@@ -156,7 +156,7 @@ class Engine(ABC):
 class Work(Protocol):
     """Units to be done, in order."""
 
-    size: int  #: at least so many units exist at the start
+    size: int  #: lower bound of the number of units
 
     def next(self) -> Unit | None:
         """The next unit to start; None when there is none until another unit ends."""
@@ -212,7 +212,7 @@ def run(engine: Engine, work: Work) -> Generator[Event]:
                     case Lost(how):
                         losses[unit] += 1
                         if losses[unit] >= LOSSES:
-                            yield from work.failed(unit, f"lost {LOSSES} times: {how}")
+                            yield from work.failed(unit, f"its worker was lost {LOSSES} times: {how}")
                         else:
                             work.again(unit)
     finally:

@@ -1,4 +1,4 @@
-"""The local engine: processes of this machine, one unit at a time each.
+"""The local engine: worker processes on this machine, each of which runs one unit at a time.
 
 They share the machine's disk, so all of them work on the same few shards. A worker that dies is replaced, and only
 its current unit is lost. Workers exit when their parent is gone.
@@ -17,7 +17,7 @@ from typing import Any
 
 from distort.engines.base import THREADS, Died, Engine, Function, Lost, Outcome, Unit
 
-STILLBORN = 3  #: after so many workers in a row that exit during start-up, the engine gives up
+STILLBORN = 3  #: the engine gives up after this many workers in a row exited during start-up
 CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL}
 
 #: Make glibc keep freed memory for the next picture: returning it to the kernel and faulting it in again costs a
@@ -82,8 +82,8 @@ class Local(Engine):
             return Died(f"{how}; out of memory?" if how.endswith("SIGKILL") else how, worker.crashed)
         self.stillborn += 1
         if self.stillborn >= STILLBORN:
-            raise OSError(f"worker processes end before they begin ({how}); what they printed says why")
-        return Lost(f"its worker ended before it began ({how})")
+            raise OSError(f"worker processes exit during start-up ({how}); see what they printed")
+        return Lost(f"its worker exited during start-up ({how})")
 
     def close(self) -> None:
         for worker in self.crew:
@@ -104,7 +104,7 @@ class _Worker:
                 stdin=subprocess.DEVNULL,
             )
         finally:
-            theirs.close()  # so that the worker's death is the end of the pipe
+            theirs.close()  # so that the pipe ends when the worker dies
             os.close(life)
         self.unit: Unit | None = None
         self.begun = False

@@ -21,10 +21,10 @@ from typing import Any
 
 from distort.engines.base import THREADS, Died, Engine, Function, Lost, Outcome, Raised, Unfit, Unit, attempt
 
-LOOK_EVERY = 1  #: seconds between a task's checks whether the job was stopped
+LOOK_EVERY = 1  #: seconds after which a task checks again whether the job was stopped
 PATIENCE = 30  #: seconds for tasks of a stopped job to remove their unfinished files
 
-#: Keep-alive settings with which this process soon gives up an unreachable node; by default that takes minutes.
+#: Keep-alive settings that detect an unreachable node within seconds; the defaults take minutes.
 KEEPALIVE = {"RAY_grpc_client_keepalive_time_ms": "10000", "RAY_grpc_client_keepalive_timeout_ms": "10000"}
 
 
@@ -66,7 +66,7 @@ class Ray(Engine):
             try:
                 outcome = self.ray.get(task)
             except errors.RayTaskError as error:
-                reason = f"the task could not begin: {error}; every node needs codecproof installed"
+                reason = f"the task could not start: {error}; codecproof must be installed on every node"
                 outcome = Raised(reason, storage=True)
             except (errors.WorkerCrashedError, errors.OutOfMemoryError) as error:
                 outcome = Died(str(error))
@@ -141,7 +141,7 @@ def _connect(address: str | None) -> Any:
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # Ray raises many types
-        hint = "start one with 'ray start --head', or give --address or RAY_ADDRESS; RAY_AUTH_MODE must be its own"
+        hint = "start one with 'ray start --head', or check --address, RAY_ADDRESS and RAY_AUTH_MODE"
         raise OSError(f"cannot join a Ray cluster at {address}: {error}; {hint}") from error
     finally:
         for number, handler in before.items():  # Ray installs handlers that would skip our clean-up

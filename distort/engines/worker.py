@@ -11,13 +11,16 @@ from distort.engines.base import attempt
 
 
 def work(pipe: int, life: int) -> None:
-    """Run the units that arrive through ``pipe`` until it closes, or exit at once when ``life`` closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    """Run the units that arrive through ``pipe`` until it closes; exit at once when ``life`` closes.
+
+    Both are file descriptors.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it
     threading.Thread(target=_end_with_parent, args=(life,), daemon=True).start()
     connection = Connection(pipe)
     try:
         function = connection.recv()
-        connection.send(None)  # we have begun
+        connection.send(None)  # started
         while True:
             connection.send(attempt(function, connection.recv(), lambda done, bad: None))
     except (EOFError, BrokenPipeError, ConnectionResetError):

@@ -1,4 +1,4 @@
-"""Where pictures come from: a tree with a folder per class, a flat folder, a list, or WebDataset tars."""
+"""Sources of pictures: a folder per class, a flat folder, a list, or WebDataset tars."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 
 LISTS = {".csv", ".tsv", ".txt"}
 
-#: What is the fault of one file. Every other error is one of the disk or the network, and stops the shard.
+#: Errors of a single file. All others are errors of the disk or the network and fail the shard.
 ONE_FILE = {
     errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG,
     errno.ENXIO, errno.ENODEV, errno.EFBIG,
@@ -40,10 +40,9 @@ ONE_FILE = {
 
 
 def list_pictures(source: str, split: str | None = None, labels: str | None = None) -> Listing:
-    """List what a SOURCE argument means, a path or a url. Nothing is decoded.
+    """List the pictures of ``source``, a path or a url. No picture is opened.
 
-    ``labels`` is a file that labels the pictures of a folder, see ``distort.sources.labels.attach``.
-    Raises SourceError.
+    ``labels``: a file with the labels of the pictures, see ``distort.sources.labels.attach``. Raises SourceError.
     """
     root, name = _locate(source, split)
     if name:
@@ -58,14 +57,15 @@ def list_pictures(source: str, split: str | None = None, labels: str | None = No
 
 
 def root_of(source: str, split: str | None = None) -> str:
-    """What the names in a listing of ``source`` are relative to."""
+    """The folder to which the names in a listing of ``source`` are relative."""
     return _locate(source, split)[0].root
 
 
 def check_names(source: str, split: str | None, sources: pa.ChunkedArray, offsets: pa.ChunkedArray) -> None:
-    """Refuse a manifest from elsewhere that names files outside of ``source``. Raises SourceError.
+    """Raise SourceError for a manifest that names files outside ``source``, because it may be crafted.
 
-    ``sources`` and ``offsets`` are columns of the manifest. What a list names, a person has named.
+    ``sources`` and ``offsets`` are columns of the manifest. Files outside are allowed if the user's own list names
+    them.
     """
     files = pc.if_else(pc.is_null(offsets), sources, pc.replace_substring_regex(sources, f"{MEMBER}.*", ""))
     outside = pc.match_substring_regex(files, r"^/|(^|/)\.\.(/|$)|://")
@@ -78,12 +78,12 @@ def check_names(source: str, split: str | None, sources: pa.ChunkedArray, offset
     strange = next((name for name in files.filter(outside).to_pylist() if name not in listed), None)
     if strange is not None:
         raise SourceError(
-            f"the manifest names {strange}, which is outside of {source}: it was not planned from it"
+            f"the manifest names {strange}, which is outside {source}: it was planned from another source"
         )
 
 
 def _locate(source: str, split: str | None) -> tuple[Disk | Remote, str | None]:
-    """A folder; or the folder of a list or tar, and its name."""
+    """A folder and None; or, for a list or a tar, its folder and its name."""
     if not source.strip():
         raise SourceError("SOURCE is empty: give a folder, a list or tars of pictures")
     if split:
@@ -95,10 +95,10 @@ def _locate(source: str, split: str | None) -> tuple[Disk | Remote, str | None]:
 
 
 def read(root: str, source: str, offset: int | None = None, size: int | None = None) -> bytes:
-    """The bytes of one picture.
+    """The bytes of one picture: a file, or ``size`` bytes at ``offset`` of a tar.
 
-    Raises BadPicture when this file is at fault (gone, forbidden, a FIFO, …), and OSError when the whole source
-    is gone or its disk fails. A file that is back at the second look was never gone.
+    Raises BadPicture when only this file cannot be read (missing, forbidden, a FIFO, …), and OSError when the
+    whole source is gone or its disk fails. A failed read is tried again once.
     """
     try:
         return _read(root, source, offset, size)
@@ -118,17 +118,17 @@ def read(root: str, source: str, offset: int | None = None, size: int | None = N
 
 
 def _of_one_file(error: OSError) -> bool:
-    return error.errno in ONE_FILE or isinstance(error, FileNotFoundError)  # object stores give no number
+    return error.errno in ONE_FILE or isinstance(error, FileNotFoundError)  # object stores set no errno
 
 
 def _read(root: str, source: str, offset: int | None, size: int | None) -> bytes:
     if "\0" in source:
-        raise BadPicture("no file can have this name: it holds a NUL")
+        raise BadPicture("no file can have this name: it contains a NUL byte")
     if offset is None:
         return place(root).read(source)
     if offset < 0 or size is None or size < 0:
-        raise BadPicture(f"{size} bytes at {offset} cannot be a member of a tar")
+        raise BadPicture(f"a tar has no member of {size} bytes at offset {offset}")
     data = place(root).read(source.partition(MEMBER)[0], offset, size)
     if len(data) < size:
-        raise BadPicture(f"the tar ends {size - len(data)} bytes before its member does")
+        raise BadPicture(f"the tar is truncated: {size - len(data)} bytes of the picture are missing")
     return data

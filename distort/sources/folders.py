@@ -1,4 +1,4 @@
-"""A folder of pictures: one folder per class, or flat, or holding WebDataset tars."""
+"""A folder as a source: one folder per class, pictures directly in it, or WebDataset tars."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from distort.sources.listing import Listing, Picture, Pictures, SourceError, is_
 from distort.sources.tars import list_tars
 
 SPLITS = {"train", "val", "test"}
-DATASET = "dataset.json"  #: marks what distort made
+DATASET = "dataset.json"  #: a folder with this file is a dataset made by distort
 
 
 def list_folder(root: Disk | Remote) -> Listing:
-    """The pictures of a folder; a class is a folder that holds any. Raises SourceError."""
+    """The pictures of a folder. Every folder in it that holds pictures, at any depth, is a class.
+
+    Raises SourceError.
+    """
     try:
         return _listing(root)
     except OSError as error:
@@ -36,30 +39,25 @@ def _listing(root: Disk | Remote) -> Listing:
     if tars and not flat:
         return number_labels(root, list_tars(root, tars))
     if folders and SPLITS.issuperset(folders) and not flat:
-        raise SourceError(
-            f"{root.root} is a root with the splits {', '.join(folders)}: "
-            "choose one with --split, as in --split val"
-        )
+        raise SourceError(f"{root.root} holds the splits {', '.join(folders)}: choose one, as in --split val")
     if flat and any(True for _ in _walk(root, folders)):
         raise SourceError(
-            f"{root.root} has pictures both beside and inside its folders ({flat[0]}, {folders[0]}/): "
+            f"{root.root} has pictures both in itself and in its folders ({flat[0]}, {folders[0]}/): "
             "give a flat folder, one folder per class, or a list"
         )
     if flat:
         return Listing(root.root, Pictures(map(Picture, flat)), None)
     pictures = Pictures(Picture(source, source.partition("/")[0]) for source in _walk(root, folders))
     if not pictures and DATASET in files:
-        raise SourceError(f"{root.root} is a dataset; 'distort add' makes more columns of it")
+        raise SourceError(f"{root.root} is a dataset; 'distort add' adds columns to it")
     if not pictures:
-        raise SourceError(
-            f"no pictures in {root.root}: expected one folder per class, pictures themselves, or .tar files"
-        )
+        raise SourceError(f"no pictures in {root.root}: expected one folder per class, pictures, or .tar files")
     used = set(pc.unique(pictures.table["label"]).to_pylist())
     empty = [name for name in folders if name not in used]
-    notes: tuple[str, ...] = (f"left out, no pictures in them: {_some(empty)}",) if empty else ()
+    notes: tuple[str, ...] = (f"skipped folders without pictures: {_some(empty)}",) if empty else ()
     if all(map(str.isdecimal, used)) and sorted(used) != sorted(used, key=int):
         notes += (
-            "the classes are numbers in the order of text, 10 before 2, as in torchvision; --classes changes it",
+            "the classes are numbers sorted as text, 10 before 2, as in torchvision; --classes changes the order",
         )
     return number_names(root, pictures, notes)
 
@@ -70,5 +68,5 @@ def _some(names: list[str]) -> str:
 
 
 def _walk(root: Disk | Remote, folders: list[str]) -> Iterator[str]:
-    """Pictures below folders, in a fixed order."""
+    """Names of the pictures below ``folders``, in a fixed order."""
     return (name for name in root.walk(folders) if is_picture(name.rpartition("/")[2]))

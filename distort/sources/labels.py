@@ -1,4 +1,4 @@
-"""Labels: their numbers, and those that come in a file of their own."""
+"""Numbers for labels, and labels from a separate file."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from distort.places import Disk, Remote, place
 from distort.sources.listing import MEMBER, Listing, Pictures, SourceError
 from distort.sources.lists import HEADERS, KAGGLE, rows
 
-MOST = 100_000  #: classes; a larger label is taken for a mistake
+MOST = 100_000  #: classes; larger labels are refused as mistakes
 
 
 def number_labels(root: Disk | Remote, pictures: Pictures) -> Listing:
-    """Numbers for labels: themselves when all are whole numbers, otherwise the order of their names.
+    """Number the labels: whole numbers stay as they are, names are numbered in sorted order.
 
-    Raises SourceError when numbers and names are mixed.
+    Raises SourceError when numbers and names are mixed, or when only some pictures have a label.
     """
     labels = set(pc.unique(pictures.table["label"]).to_pylist())
     if labels == {None}:
         return Listing(root.root, pictures, None)
     if None in labels:
         bare = pictures.table["source"].filter(pc.is_null(pictures.table["label"]))[0]
-        raise SourceError(f"{bare} has no label, others have: label all of them or none")
+        raise SourceError(f"{bare} has no label, but others have: label all pictures or none")
     numeric = {label for label in labels if _is_number(label)}
     odd = labels - numeric
     if not numeric:
@@ -33,20 +33,20 @@ def number_labels(root: Disk | Remote, pictures: Pictures) -> Listing:
         few, rest = (odd, "numbers") if len(odd) <= len(numeric) else (numeric, "names")
         label = min(few)
         raise SourceError(
-            f"the label of {_first(pictures, label)} is '{label}', among labels that are {rest}: correct it"
+            f"the label of {_first(pictures, label)} is '{label}', but the others are {rest}: correct it"
         )
     numbers = pictures.table["label"].cast(pa.int64())
     low, high = pc.min_max(numbers).as_py().values()
     if low < 0 or high >= MOST:
         label = low if low < 0 else high
         where = _first(pictures.labelled(numbers), label)
-        raise SourceError(f"the label of {where} is {label}; numbers of classes are 0 to {MOST - 1}")
-    notes = (f"labels run from {low} to {high}; networks count their classes from 0",) if low > 0 else ()
+        raise SourceError(f"the label of {where} is {label}; class numbers are 0 to {MOST - 1}")
+    notes = (f"labels run from {low} to {high}; networks count classes from 0",) if low > 0 else ()
     return Listing(root.root, pictures.labelled(numbers), tuple(map(str, range(high + 1))), notes)
 
 
 def number_names(root: Disk | Remote, pictures: Pictures, notes: tuple[str, ...] = ()) -> Listing:
-    """Labels that are names become numbers in the order of the names."""
+    """Number the labels in the sorted order of their names."""
     labels = pictures.table["label"]
     classes = sorted(pc.unique(labels).to_pylist())
     numbers = pc.index_in(labels, value_set=pa.array(classes, labels.type)).cast(pa.int64())
@@ -63,14 +63,14 @@ def _first(pictures: Pictures, label: str | int) -> str:
 
 
 def attach(listing: Listing, file: str) -> Listing:
-    """``listing``, a folder or tar without labels, with those in ``file``.
+    """``listing``, of a folder or tars without labels, with the labels in ``file``.
 
     The file holds ``name,label`` lines (comma, tab or space; the name with or without its extension), Kaggle's
-    ``ImageId,PredictionString``, or nothing but one label per line for the pictures in the order of their names
-    (ImageNet's ground truth). Raises SourceError.
+    ``ImageId,PredictionString``, or one label per line for the pictures sorted by name (ImageNet's ground truth).
+    Raises SourceError.
     """
     if listing.classes is not None:
-        raise SourceError(f"{listing.root} has labels already; --labels is for a folder without class folders")
+        raise SourceError(f"{listing.root} already has labels; --labels is for a folder without class folders")
     folder, slash, name = file.rpartition("/")
     root = place(folder or slash or ".")
     lines = [fields for _, fields in rows(root, name)]
@@ -98,7 +98,7 @@ def attach(listing: Listing, file: str) -> Listing:
 def _by_order(listing: Listing, labels: list[str], file: str) -> list[str]:
     if len(labels) != len(listing.pictures):
         raise SourceError(
-            f"{file} labels {len(labels):,} pictures by their order, {listing.root} has {len(listing.pictures):,}"
+            f"{file} has {len(labels):,} labels, but {listing.root} has {len(listing.pictures):,} pictures"
         )
     rank = {source: i for i, source in enumerate(sorted(p.source for p in listing.pictures))}
     return [labels[rank[picture.source]] for picture in listing.pictures]

@@ -14,7 +14,7 @@ from PIL import Image
 
 from distort.pictures import FORMATS
 
-BATCH = 65536  #: pictures that are Python objects at a time
+BATCH = 65536  #: pictures held as Python objects at a time
 MEMBER = "::"  #: between a tar and its member in the name of a source
 
 
@@ -23,22 +23,22 @@ class SourceError(ValueError):
 
 
 class Picture(NamedTuple):
-    """One picture as the source names it: relative to its root, labelled by a class name or number."""
+    """One picture of a source."""
 
-    source: str
-    label: str | int | None = None
-    offset: int | None = None  #: place of a tar member
-    size: int | None = None
+    source: str  #: its name, relative to the source's root; ``TAR::MEMBER`` in a tar
+    label: str | int | None = None  #: class name or number
+    offset: int | None = None  #: of a tar member, in bytes
+    size: int | None = None  #: of a tar member, in bytes
 
 
 class Pictures:
-    """Millions of pictures in columns: some 60 bytes each besides the name.
+    """A sequence of ``Picture`` for millions of them: an Arrow table, with about 60 bytes each besides the name.
 
-    ``table`` has the columns ``source``, ``label``, ``offset`` and ``size`` of ``Picture``.
+    ``table`` has the columns ``source``, ``label``, ``offset`` and ``size``.
     """
 
     def __init__(self, rows: Iterable[Picture]):
-        """``rows`` are taken one by one and not kept. Their labels are all strings, all integers, or None."""
+        """``rows`` are consumed in batches. Their labels are all strings or None, or all integers or None."""
         rows = iter(rows)
         batches = []
         while columns := list(zip(*itertools.islice(rows, BATCH), strict=True)):
@@ -76,22 +76,22 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Listing:
-    """All pictures of a source, and the names of its classes when it has any."""
+    """All pictures of a source, and the names of its classes; None without labels."""
 
     root: str
     pictures: Pictures
     classes: tuple[str, ...] | None
-    notes: tuple[str, ...] = ()  #: what a person should know before the work starts, one line each
+    notes: tuple[str, ...] = ()  #: messages for the user, one line each
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file is one by its extension, and not hidden."""
+    """Whether a file's extension is that of a picture and the file is not hidden."""
     format = Image.registered_extensions().get(os.path.splitext(name)[1].lower())
     return format in FORMATS and not name.startswith(".")
 
 
 def missing(path: str) -> SourceError:
-    """What to raise for a file or folder that is not there; names the nearest of its neighbours."""
+    """The error for a missing file or folder; suggests the most similar name in the same folder."""
     folder, name = os.path.split(path)
     try:
         neighbours = os.listdir(folder) if "://" not in path else []

@@ -1,4 +1,4 @@
-"""Lists of pictures, and the lists of labels that data sets come with."""
+"""Lists of pictures, and reading the lines of label files."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ USE_LABELS = "give the folder of the pictures as SOURCE, and this file with --la
 
 
 def read_list(root: Disk | Remote, name: str) -> Pictures:
-    """Pictures from lines of ``path`` or ``path,label``, separated by a comma, tab or space.
+    """The pictures of a list with lines ``path`` or ``path,label``, separated by a comma, tab or space.
 
-    Paths are relative to the list's own folder. Raises SourceError, which names the line.
+    Paths are relative to the list's folder. Raises SourceError, which names the line.
     """
     path = f"{root.root}/{name}"
     pictures = Pictures(_pictures(root, name))
     if not pictures:
         raise SourceError(f"{path} lists no pictures")
     sources = pictures.table["source"]
-    if pc.any(pc.match_substring_regex(sources, r"(^|/)\.{1,2}(/|$)|//")).as_py():  # else no name has two forms
+    if pc.any(pc.match_substring_regex(sources, r"(^|/)\.{1,2}(/|$)|//")).as_py():  # else every form is unique
         names = set(sources.to_pylist())
         if len({posixpath.normpath(name) for name in names}) < len(names):
             raise SourceError(f"{path} lists a picture twice, written differently, as in a.jpg and ./a.jpg")
@@ -47,11 +47,11 @@ def _pictures(root: Disk | Remote, name: str) -> Iterator[Picture]:
             raise SourceError(f"{path}, line {number}: expected 'path' or 'path,label', got {got}")
         if len(fields) == 1 and fields[0].isdecimal():
             raise SourceError(
-                f"{path}, line {number}: '{fields[0]}' is no path. For a list of labels {USE_LABELS}"
+                f"{path}, line {number}: '{fields[0]}' is not a path. For a list of labels, {USE_LABELS}"
             )
         width = width or len(fields)
         if len(fields) != width:
-            raise SourceError(f"{path}, line {number}: either every line has a label or none")
+            raise SourceError(f"{path}, line {number}: either all lines have a label or none")
         yield Picture(fields[0], fields[1] if width == 2 else None)
 
 
@@ -67,7 +67,7 @@ def rows(root: Disk | Remote, name: str) -> Iterator[tuple[int, list[str]]]:
         raise missing(path) from None
     except UnicodeDecodeError:
         raise SourceError(
-            f"{path} is not UTF-8 text in line {number + 1} or soon after; save it as UTF-8"
+            f"{path} is not UTF-8 text at or soon after line {number + 1}; save it as UTF-8"
         ) from None
     except csv.Error as error:
         raise SourceError(f"{path}, line {number}: {error}: {line[:80]}") from None
@@ -78,9 +78,9 @@ def rows(root: Disk | Remote, name: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _fields(line: str) -> list[str]:
-    """Each line stands for itself: a stray quote must not swallow those that follow."""
+    """The fields of one line. Lines are parsed one by one, so that a stray quote cannot swallow later lines."""
     if "\0" in line:
-        raise csv.Error("holds a NUL")
+        raise csv.Error("contains a NUL byte")
     if '"' in line:
         return next(csv.reader([line], delimiter="\t" if "\t" in line else ",", strict=True))
     for separator in "\t,":

@@ -1,4 +1,4 @@
-"""WebDataset tars as a source: their pictures are read in place, by offset."""
+"""WebDataset tars as a source: pictures are read from the tars by offset."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tarfile
 from distort.places import Disk, Remote
 from distort.sources.listing import MEMBER, Picture, Pictures, SourceError, is_picture, missing
 
-LABEL_BYTES = 4096  #: a longer .cls member is not a label
+LABEL_BYTES = 4096  #: longer .cls members are refused
 
 
 def list_tars(root: Disk | Remote, tars: list[str]) -> Pictures:
@@ -24,22 +24,25 @@ def _members(root: Disk | Remote, name: str) -> list[Picture]:
     found: dict[str, Picture] = {}
     labels: dict[str, int] = {}
     try:
-        # "r:" refuses a compressed tar, which cannot be read by offset.
+        # "r:" refuses compressed tars, which cannot be read by offset.
         with root.open(name) as file, tarfile.open(fileobj=file, mode="r:", encoding="utf-8") as tar:
             for member in tar:
                 if member.size < 0:
-                    raise SourceError(f"{path}: {member.name} has {member.size} bytes: not a sound tar")
+                    raise SourceError(f"{path} is damaged: member {member.name} has {member.size} bytes")
                 folder, base = os.path.split(member.name)
                 key = os.path.join(folder, base.partition(".")[0])
                 if not member.isfile():
                     continue
                 if member.issparse():
-                    raise SourceError(f"{path}: {member.name} is stored sparse and cannot be read in place")
+                    raise SourceError(
+                        f"{path}: {member.name} is a sparse file, which cannot be read by offset; make the tar "
+                        "without --sparse"
+                    )
                 if member.name.endswith(".cls"):
                     labels[key] = _label(tar, member)
                 elif is_picture(base):
                     if key in found:
-                        raise SourceError(f"{path}: sample '{key}' holds several pictures, {base} is one of them")
+                        raise SourceError(f"{path}: sample '{key}' has several pictures, one is {base}")
                     shown = member.name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
                     found[key] = Picture(f"{name}{MEMBER}{shown}", None, member.offset_data, member.size)
     except FileNotFoundError:
@@ -47,8 +50,8 @@ def _members(root: Disk | Remote, name: str) -> list[Picture]:
     except SourceError:
         raise
     except (tarfile.TarError, ValueError, ArithmeticError, LookupError, MemoryError, RecursionError) as error:
-        reason = str(error) or type(error).__name__  # tarfile reads as much as a crafted header says
-        raise SourceError(f"{path} is not a sound tar of samples: {reason}") from None
+        reason = str(error) or type(error).__name__  # MemoryError: tarfile reads as much as the header says
+        raise SourceError(f"{path} is damaged or not an uncompressed tar: {reason}") from None
     except OSError as error:
         if root.remote:
             raise
@@ -58,7 +61,7 @@ def _members(root: Disk | Remote, name: str) -> list[Picture]:
 
 def _label(tar: tarfile.TarFile, member: tarfile.TarInfo) -> int:
     if member.size > LABEL_BYTES:
-        raise ValueError(f"{member.name} has {member.size} bytes, a label is a number")
+        raise ValueError(f"{member.name} has {member.size} bytes, but a label is a number")
     file = tar.extractfile(member)
     text = file.read() if file else b""
     try:

@@ -44,7 +44,7 @@ def test_the_other_commands_take_the_url(s3, tree, tmp_path):
     s3.ground.run(BIN / "distort", "run", tree, url, "--distortions", "jpeg-10", "--shard-size", 8)
     s3.ground.run(BIN / "distort", "add", url, "--distortions", "webp-20")
     verified = s3.ground.run(BIN / "shards", "verify", url, "--decode")
-    assert "hashes, counts, keys and bitstreams are right" in verified.stdout
+    assert "hashes, counts, keys and bitstreams are correct" in verified.stdout
     s3.ground.run(BIN / "report", "build", url, "--out", tmp_path / "report")
     assert "webp-20" in (tmp_path / "report" / "index.html").read_text()
     code = (
@@ -126,7 +126,7 @@ def test_two_jobs_with_other_plans_at_once_do_not_mix(s3, tree):
     jobs = [s3.ground.begin(*distort("s3://bucket/race", tree, "--limit", 4, "--seed", seed)) for seed in (1, 2)]
     outputs = sorted((job.wait(timeout=60), job.stdout.read()) for job in jobs)
     assert [status for status, _ in outputs] == [0, 1]
-    assert "was planned otherwise" in outputs[1][1]
+    assert "has another plan" in outputs[1][1]
     s3.ground.run(BIN / "shards", "verify", "s3://bucket/race")
 
 

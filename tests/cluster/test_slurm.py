@@ -128,9 +128,9 @@ def test_an_array_makes_the_dataset_and_verifies_it(slurm, tree, same):
     slurm.submit("--tasks", 3, run=["run", tree, d, *WORK])
     slurm.finish()
     assert same(d)
-    assert "hashes, counts and keys are right" in slurm.logs("array-verify-*.log")
+    assert "hashes, counts and keys are correct" in slurm.logs("array-verify-*.log")
     again = slurm.ground.run(BIN / "distort", "slurm", "run", tree, d, *WORK, check=False, cwd=slurm.folder)
-    assert "every shard is there" in again.stderr
+    assert "all shards are finished" in again.stderr
 
 
 def test_a_task_stops_before_its_time_limit_and_goes_on(slurm, tree, same):
@@ -144,7 +144,7 @@ def test_a_task_stops_before_its_time_limit_and_goes_on(slurm, tree, same):
     until(lambda: "stopped by SIGTERM" in slurm.logs("limit-*.log"), "Slurm sends the signal, the task stops")
     slurm.finish()
     assert same(d)
-    assert re.search("[1-5] shards made, [1-5] were there", slurm.logs("limit-*.log"))
+    assert re.search("[1-5] shards made, [1-5] existed", slurm.logs("limit-*.log"))
 
 
 def test_running_it_again_fills_the_gaps(slurm, tree, same):

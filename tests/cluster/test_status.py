@@ -49,7 +49,7 @@ def test_machines_need_not_agree_about_the_clock(half, hours):
     assert status.done == 4
     if hours > 0:  # the others are ahead of us
         assert status.running == 1
-        assert "last sign  00:00 ago" in describe(shards.open(half))
+        assert "last seen  00:00 ago" in describe(shards.open(half))
 
 
 def test_a_finished_dataset_has_nothing_left(undisturbed, run):

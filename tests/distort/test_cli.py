@@ -108,6 +108,6 @@ def test_an_empty_value_is_a_variable_that_was_not_set(tree, tmp_path, option):
 def test_a_dataset_is_no_file_and_a_class_list_has_a_name(tree, tmp_path):
     (tmp_path / "d").write_text("precious")
     work = ["run", str(tree), str(tmp_path / "d"), "--distortions", "jpeg-10"]
-    assert "d is a file; a dataset is a folder" in CliRunner().invoke(main, work).stderr
+    assert "d is a file, but a dataset is a folder" in CliRunner().invoke(main, work).stderr
     assert (tmp_path / "d").read_text() == "precious"
     assert "did you mean imagenet?" in CliRunner().invoke(main, [*work, "--classes", "imagnet"]).stderr

@@ -31,7 +31,7 @@ from distort.distortion import PRESETS, DistortionError, generator, parse, parse
         ("JPEG-10", "unknown distortion 'JPEG-10': did you mean 'jpeg-10'?"),
         ("jpg-10:444", "unknown distortion 'jpg-10:444': did you mean 'jpeg-10:444'?"),
         ("clean-3", "unknown distortion 'clean-3': did you mean 'clean'?"),
-        ("qwertz-3", "unknown distortion 'qwertz-3': 'distort list' shows what there is"),
+        ("qwertz-3", "unknown distortion 'qwertz-3': 'distort list' shows all of them"),
         (
             "jpeg-10;webp-20",
             "unknown distortion 'jpeg-10;webp-20': distortions are separated by commas, as in 'jpeg-10,webp-20'",

@@ -117,7 +117,7 @@ def test_workers_begin_together_and_no_more_than_there_is_to_do():
 
 
 def test_workers_that_never_begin_end_the_job_with_a_reason(capfd):
-    with pytest.raises(OSError, match=r"worker processes end before they begin \(exit status 1\)"):
+    with pytest.raises(OSError, match=r"worker processes exit during start-up \(exit status 1\)"):
         list(run(Local(do.Unreadable(), 2), Shards(range(1000))))
     assert "ZeroDivisionError" in capfd.readouterr().err
 

@@ -76,7 +76,7 @@ def test_two_sources_with_one_name_get_different_keys():
 
 
 def test_a_picture_listed_twice_is_refused():
-    with pytest.raises(SourceError, match=r"a/1.jpg and a/1.jpg would have the same key"):
+    with pytest.raises(SourceError, match=r"a/1.jpg and a/1.jpg would get the same key"):
         make_keys(["a/1.jpg", "a/1.jpg"])
 
 

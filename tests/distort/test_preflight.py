@@ -19,7 +19,7 @@ def test_a_run_says_what_it_found_before_it_works(tree, tmp_path, run):
 def test_a_flat_folder_says_before_it_works_how_to_give_labels(tree, tmp_path, run):
     made = run("distort", "run", tree / "animals", tmp_path / "d", "--distortions", "jpeg-10")
     assert made.stderr.startswith(
-        f"{tree}/animals: 12 pictures\nno labels: training and evaluation need them. Give"
+        f"{tree}/animals: 12 pictures\nno labels, which training and evaluation need: use"
     )
     (tmp_path / "labels.txt").write_text("cat\n" * 6 + "woman\n" * 6)
     labelled = run(
@@ -34,10 +34,10 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(tree, tmp_path, ru
     made = run(*work, "--dry-run", "--workers", 3)
     assert made.returncode == 0, made.stderr
     assert "24 pictures, 2 classes" in made.stderr
-    assert "24 pictures tried, all can be read" in made.stderr
+    assert "24 pictures tried: all can be read" in made.stderr
     assert "5 of 5 shards to make, 24 pictures, 3 columns" in made.stdout
     assert "with 3 workers" in made.stdout
-    assert "memory a worker" in made.stdout
+    assert "of memory per worker" in made.stdout
     assert {line.partition(" ")[0] for line in made.stdout.splitlines()} >= {
         "reading,",
         "clean",

@@ -67,7 +67,7 @@ def test_add_makes_the_same_columns_as_run(dataset, tree, tmp_path, run, digests
 def test_running_again_makes_nothing(dataset, tree, run, digests):
     before = {path: path.stat().st_mtime_ns for path in dataset.rglob("*")}
     again = run("distort", "run", tree, dataset, "--distortions", "jpeg-10,webp-20", "--shard-size", 5)
-    assert "0 shards made, 5 were there" in again.stdout
+    assert "0 shards made, 5 existed" in again.stdout
     assert {path: path.stat().st_mtime_ns for path in dataset.rglob("*") if path.name != ".partial"} == before
 
 
@@ -105,7 +105,7 @@ def test_a_column_made_by_another_version_is_refused(dataset, tree, tmp_path, ru
     (tmp_path / "d" / "jpeg-10" / "000002.parquet").unlink()
     made = run("distort", "run", tree, tmp_path / "d", "--distortions", "jpeg-10", "--shard-size", 5)
     assert made.returncode == 1
-    assert "column 'jpeg-10' was made otherwise" in made.stderr
+    assert "new shards of column 'jpeg-10' would differ" in made.stderr
     assert 'pillow: "0.' in made.stderr
 
 
@@ -129,11 +129,11 @@ def test_another_version_makes_shards_only_when_told_to(dataset, tree, tmp_path,
     (d / "jpeg-10" / "000002.parquet").unlink()
     column = d / "jpeg-10" / "column.json"
     column.write_text(column.read_text().replace('"pillow": "', '"pillow": "0.'))
-    with pytest.raises(UnfitNode, match="would make other files than column 'jpeg-10'"):
+    with pytest.raises(UnfitNode, match="would make other bytes than column 'jpeg-10'"):
         run_shard(ShardJob(str(d), ("jpeg-10",), str(tree)), 2, lambda done, bad: None)
     assert not (d / "jpeg-10" / "000002.parquet").exists()
     work = ["distort", "run", tree, d, "--distortions", "jpeg-10", "--shard-size", 5, "--any-version"]
-    assert "1 shards made, 4 were there" in run(*work).stdout
+    assert "1 shards made, 4 existed" in run(*work).stdout
     column.write_text(column.read_text().replace('"quality": 10', '"quality": 11'))
     (d / "jpeg-10" / "000002.parquet").unlink()
     assert "quality: 11 in the dataset, 10 now" in run(*work).stderr
@@ -148,7 +148,7 @@ def test_a_planned_dataset_does_not_list_its_source_again(dataset, tree, tmp_pat
         (d / column / "000003.parquet").unlink()
     columns = ",".join(name for name in shards.open(dataset).columns)
     made = run("distort", "run", tmp_path / "tree", d, "--distortions", columns, "--planned")
-    assert "1 shards made, 4 were there" in made.stdout, made.stderr
+    assert "1 shards made, 4 existed" in made.stdout, made.stderr
     assert digests(d) == digests(dataset)
 
 

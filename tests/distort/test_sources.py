@@ -71,7 +71,7 @@ def test_webdataset_tars_are_read_in_place(tmp_path, tree):
 def test_a_root_with_splits_wants_one_chosen(tmp_path, tree):
     for split in ("train", "val"):
         (tmp_path / split).symlink_to(tree)
-    with pytest.raises(SourceError, match="splits train, val: choose one with --split"):
+    with pytest.raises(SourceError, match="splits train, val: choose one, as in --split"):
         list_pictures(str(tmp_path))
     assert names(list_pictures(str(tmp_path), "val")) == names(list_pictures(str(tree)))
 
@@ -88,13 +88,13 @@ def write(path, text):
         (lambda d: write(d / "list.csv", "") / "../lists.csv", r"lists.csv; did you mean list.csv\?"),
         (lambda d: "", "SOURCE is empty"),
         (lambda d: "nfs://a/b", "nfs://a/b: Protocol not known: nfs"),
-        (lambda d: write(d / "dataset.json", "{}").parent, "is a dataset; 'distort add' makes more columns of it"),
+        (lambda d: write(d / "dataset.json", "{}").parent, "is a dataset; 'distort add' adds columns to it"),
         (lambda d: d, "no pictures in .*: expected one folder per class"),
         (lambda d: write(d / "a.json", "{}"), "neither a folder, nor a list"),
         (lambda d: write(d / "a.csv", "path,label\n"), "lists no pictures"),
-        (lambda d: write(d / "a.csv", "a.jpg,1\nb.jpg\n"), "line 2: either every line has a label or none"),
+        (lambda d: write(d / "a.csv", "a.jpg,1\nb.jpg\n"), "line 2: either all lines have a label or none"),
         (lambda d: write(d / "a.csv", "a.jpg,1,2\n"), "line 1: expected 'path' or 'path,label'"),
-        (lambda d: write(d / "a.tar", "not a tar"), "not a sound tar"),
+        (lambda d: write(d / "a.tar", "not a tar"), "is damaged or not an uncompressed tar"),
     ],
 )
 def test_a_source_without_pictures_says_what_was_expected(tmp_path, make, message):
@@ -104,10 +104,10 @@ def test_a_source_without_pictures_says_what_was_expected(tmp_path, make, messag
 
 def test_a_tar_with_two_pictures_per_sample_or_half_the_labels_is_refused(tmp_path):
     make_tar(tmp_path / "two.tar", [("a.clean.png", b"x"), ("a.jpeg-10.jpg", b"y")])
-    with pytest.raises(SourceError, match="sample 'a' holds several pictures"):
+    with pytest.raises(SourceError, match="sample 'a' has several pictures"):
         list_pictures(str(tmp_path / "two.tar"))
     make_tar(tmp_path / "half.tar", [("a.jpg", b"x"), ("a.cls", b"1"), ("b.jpg", b"y")])
-    with pytest.raises(SourceError, match=r"half.tar::b.jpg has no label, others have"):
+    with pytest.raises(SourceError, match=r"half.tar::b.jpg has no label, but others have"):
         list_pictures(str(tmp_path / "half.tar"))
 
 
@@ -115,7 +115,7 @@ def test_pictures_beside_class_folders_are_refused(tmp_path):
     (tmp_path / "class").mkdir()
     (tmp_path / "class" / "a.jpg").write_bytes(b"x")
     (tmp_path / "b.jpg").write_bytes(b"x")
-    with pytest.raises(SourceError, match="both beside and inside its folders"):
+    with pytest.raises(SourceError, match="both in itself and in its folders"):
         list_pictures(str(tmp_path))
 
 
@@ -151,7 +151,7 @@ def test_a_flat_folder_gets_its_labels_from_a_file(tmp_path, text, classes, labe
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1\n2\n3\n", "labels 3 pictures by their order, .* has 2"),
+        ("1\n2\n3\n", "has 3 labels, but .* has 2 pictures"),
         ("a,1\n", "has no label for b.jpg"),
         ("a,1\nb,2\na,3\n", "gives a two labels"),
         ("a,1,2\n", "expected one label per line, or 'name,label'"),
@@ -173,4 +173,4 @@ def test_labels_for_class_folders_are_refused(tree, tmp_path):
 
 def test_numbers_from_one_are_noted(tmp_path):
     listing = list_pictures(str(write(tmp_path / "list.csv", "a.jpg,1\nb.jpg,2\n")))
-    assert listing.notes == ("labels run from 1 to 2; networks count their classes from 0",)
+    assert listing.notes == ("labels run from 1 to 2; networks count classes from 0",)

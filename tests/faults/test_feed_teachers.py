@@ -47,7 +47,9 @@ def test_a_flipped_byte_is_noticed_when_it_is_read(cached):
     root, folder = cached
     assert len(read(root)) == 4
     flip(folder / "000001.safetensors")
-    with pytest.raises(ValueError, match=r"t/000001\.safetensors: its sha256 is not the one in teacher\.json"):
+    with pytest.raises(
+        ValueError, match=r"t/000001\.safetensors: its sha256 differs from the one in teacher\.json"
+    ):
         read(root)
 
 
@@ -59,7 +61,7 @@ def test_verify_checks_the_hashes_of_teachers(cached):
     (root / "teachers" / "u").mkdir()
     (root / "teachers" / "u" / "teacher.json").write_text("[]")
     damaged, missing, record = sorted(verify(Dataset(root)))
-    assert damaged.startswith("teachers/t/000001.safetensors: its sha256 is not the one in teacher.json")
+    assert damaged.startswith("teachers/t/000001.safetensors: its sha256 differs from the one in teacher.json")
     assert missing.startswith("teachers/t/000002.safetensors is missing")
     assert record.startswith("teachers/u/teacher.json is damaged")
 

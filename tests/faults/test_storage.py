@@ -38,7 +38,7 @@ def test_a_linked_scratch_folder_is_refused_and_what_it_leads_to_untouched(tree,
     (tmp_path / "d" / PARTIAL).symlink_to(tmp_path / "home")
     made = run("distort", "run", tree, tmp_path / "d", "--distortions", "jpeg-10")
     assert made.returncode == 1
-    assert f"{PARTIAL} is a link or a file" in made.stderr
+    assert f"{PARTIAL} is a symbolic link or a file" in made.stderr
     assert precious.read_text() == "precious"
     assert os.listdir(tmp_path / "d") == [PARTIAL]
 
@@ -50,12 +50,12 @@ def test_a_linked_scratch_folder_of_urls_is_refused(tmp_path, monkeypatch):
     mine.symlink_to(tmp_path / "home")
     storage = Storage("memory://faults/linked")
     for use in (storage.sweep, lambda: storage.write("x", b"")):
-        with pytest.raises(StorageError, match="is a link or a file"):
+        with pytest.raises(StorageError, match="is a symbolic link or a file"):
             use()
     mine.unlink()
     mine.mkdir(mode=0o777)
     mine.chmod(0o777)
-    with pytest.raises(StorageError, match=r"others may write to .* set TMPDIR"):
+    with pytest.raises(StorageError, match=r"other users may write to .* set TMPDIR"):
         storage.write("x", b"")
     assert precious.exists()
 
@@ -93,7 +93,7 @@ def test_nothing_is_written_through_a_linked_folder(tmp_path, use):
     (tmp_path / "home" / "000000.tar").write_bytes(b"precious")
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "jpeg-10").symlink_to(tmp_path / "home")
-    with pytest.raises(StorageError, match="jpeg-10 is a link"):
+    with pytest.raises(StorageError, match="jpeg-10 is a symbolic link"):
         use(Storage(tmp_path / "d"))
     assert {path.name: path.read_bytes() for path in (tmp_path / "home").iterdir()} == {"000000.tar": b"precious"}
 

@@ -61,7 +61,7 @@ def test_a_shard_of_another_column_is_noticed(copy, older):
 def test_a_column_of_another_name_is_noticed(copy):
     shutil.rmtree(copy / "noise-20")
     shutil.copytree(copy / "clean", copy / "noise-20")
-    with pytest.raises(DatasetError, match="it describes column 'clean', and lies in folder 'noise-20'"):
+    with pytest.raises(DatasetError, match="it describes column 'clean', but is in folder 'noise-20'"):
         read(copy)
     edit(copy / "noise-20" / "column.json", column="noise-20")
     with pytest.raises(DatasetError, match="was made for column 'clean'"):
@@ -82,7 +82,7 @@ def test_rows_of_another_distortion_or_label_are_noticed(copy):
         pq.write_table(
             table.set_column(table.schema.get_field_index(name), table.schema.field(name), column), path
         )
-        assert {"distortion": "rows of distortion noise-21", "label": "its labels or sources are not"}[name] in (
+        assert {"distortion": "rows of distortion noise-21", "label": "its labels or sources differ"}[name] in (
             problems(copy)
         )
 
@@ -125,7 +125,7 @@ def test_a_plan_of_nonsense_is_refused(copy, field):
 
 def test_another_number_of_shards_than_the_plan_s_is_refused(copy):
     edit(copy / "dataset.json", shards=4)
-    with pytest.raises(DatasetError, match="was changed by hand"):
+    with pytest.raises(DatasetError, match="was changed: it does not match its plan hash"):
         shards.open(copy)
 
 
@@ -134,7 +134,7 @@ def test_a_crafted_plan_of_a_billion_pictures_costs_no_time(copy, tree, run):
     assert "done 5, running 0, missing 999999995" in run("distort", "status", copy).stdout
     found = run("shards", "verify", copy)
     assert "manifest.parquet: 24 rows, dataset.json says 1000000000 pictures" in found.stdout
-    assert "(nor of 999999994 more of this column)" in found.stdout
+    assert "and 999999994 more shards of this column" in found.stdout
     added = run("distort", "add", copy, "--distortions", "jpeg-11")
     assert "column 'clean' lacks 999999995 of 1000000000 shards" in added.stderr
     planned = run("distort", "run", tree, copy, "--distortions", "jpeg-10", "--planned")
@@ -171,9 +171,9 @@ def test_a_crafted_key_is_in_no_tar(copy, tmp_path, run):
     pq.write_table(table.set_column(0, table.schema.field("key"), keys), path)
     made = run("shards", "export", copy, tmp_path / "fat", "--columns", "clean")
     assert made.returncode == 1
-    assert "clean/000000.parquet holds the key '../../../evil'" in made.stderr
+    assert "clean/000000.parquet has the key '../../../evil'" in made.stderr
     assert list((tmp_path / "fat").rglob("*")) == []
-    assert "clean/000000.parquet holds the key '../../../evil'" in problems(copy)
+    assert "clean/000000.parquet has the key '../../../evil'" in problems(copy)
 
 
 @pytest.mark.parametrize("out", ["{d}", "{d}/clean", "{d}/new", "{link}/new"])
@@ -182,7 +182,7 @@ def test_a_dataset_is_not_exported_into_itself(copy, tmp_path, run, digests, out
     before = digests(copy)
     made = run("shards", "export", copy, out.format(d=copy, link=tmp_path / "link"), "--columns", "clean,jpeg-10")
     assert made.returncode == 1
-    assert "is in the dataset" in made.stderr
+    assert "is inside the dataset" in made.stderr
     assert digests(copy) == before
 
 

@@ -24,14 +24,14 @@ def test_results_of_another_dataset_are_refused_with_both_named(curves, write_re
 def test_a_results_file_that_is_cut_off_is_named(curves, runs, tmp_path):
     text = (runs / "results.json").read_text()
     (tmp_path / "results.json").write_text(text[: len(text) // 2])
-    with pytest.raises(ResultsError, match=r"results\.json is cut off.*train evaluate"):
+    with pytest.raises(ResultsError, match=r"results\.json is truncated.*train evaluate"):
         collect(curves, tmp_path)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.update(schema=3), "not of schema 2"),
+        (lambda c: c.update(schema=3), "does not have schema 1 or 2"),
         (lambda c: c.pop("dataset"), "'dataset' is missing"),
         (lambda c: c["results"][0].pop("model"), r"results\[0\]: 'model' is missing"),
         (lambda c: c["results"][0]["columns"]["clean"].update(top1=73.1), "not a fraction"),

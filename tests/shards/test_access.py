@@ -114,7 +114,7 @@ def test_a_missing_and_a_truncated_tar_are_said_the_same_way_wherever_they_are(p
     with pytest.raises(DatasetError) as truncated:
         samples[15]
     assert str(truncated.value) == (
-        f"{url}/jpeg-10/000003.tar has 1000 bytes, its Parquet file says {len(tar)}: truncated or replaced; "
+        f"{url}/jpeg-10/000003.tar has 1000 bytes, but its Parquet file says {len(tar)}: truncated or replaced; "
         "delete it and run distort again"
     )
     change("jpeg-10/000003.tar", None)
@@ -133,5 +133,5 @@ def test_rows_that_point_outside_of_the_tar_are_refused(copy):
     at = table.schema.get_field_index("offset")
     far = pa.array([2**40] * len(table), pa.int64())
     pq.write_table(table.set_column(at, table.schema.field(at), far), file)
-    with pytest.raises(DatasetError, match=r"000000\.parquet places bitstreams outside of its tar"):
+    with pytest.raises(DatasetError, match=r"000000\.parquet places bitstreams outside its tar"):
         shards.open(copy).select("jpeg-10")[0]

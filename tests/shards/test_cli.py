@@ -61,26 +61,32 @@ def spoil_bitstream(root: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda d: truncate(d / "jpeg-10/000001.tar", 2000), "jpeg-10/000001.tar: 2000 bytes, committed with"),
+        (
+            lambda d: truncate(d / "jpeg-10/000001.tar", 2000),
+            "jpeg-10/000001.tar: 2000 bytes, but the commit mark says",
+        ),
         (
             lambda d: truncate(d / "jpeg-10/000001.tar", header_boundary(d / "jpeg-10/000001.tar")),
             "jpeg-10/000001.tar: ",
         ),
-        (lambda d: flip(d / "jpeg-10/000001.tar"), "jpeg-10/000001.tar: its sha256 is not the committed one"),
+        (lambda d: flip(d / "jpeg-10/000001.tar"), "jpeg-10/000001.tar: its sha256 differs from its commit mark"),
         (
             lambda d: (d / "jpeg-10/000001.tar").unlink(),
-            "jpeg-10/000001.tar is missing, its Parquet file is there",
+            "jpeg-10/000001.tar is missing, but its Parquet file exists",
         ),
         (
             lambda d: (d / "jpeg-10/000001.parquet").unlink(),
-            "its tar is there but not committed: run distort again",
+            "000001.parquet is missing, so its tar is not committed: run distort again",
         ),
         (
             lambda d: [(d / f"jpeg-10/000001.{end}").unlink() for end in ("tar", "parquet")],
-            "jpeg-10/000001.parquet is missing, nothing of it is there",
+            "jpeg-10/000001.parquet and its tar are missing",
         ),
         (lambda d: truncate(d / "jpeg-10/000001.parquet", 100), "jpeg-10/000001.parquet is damaged"),
-        (lambda d: drop_row(d / "jpeg-10/000001.parquet"), "jpeg-10/000001.parquet: 4 keys, clean has 5"),
+        (
+            lambda d: drop_row(d / "jpeg-10/000001.parquet"),
+            "jpeg-10/000001.parquet: its 4 keys differ from the 5 of clean",
+        ),
         (lambda d: drop_row(d / "clean/000001.parquet"), "5 pictures planned, 4 stored, 0 in errors"),
         (lambda d: (d / "manifest.parquet").unlink(), "manifest.parquet cannot be read"),
         (lambda d: (d / "jpeg-10/000009.tar").touch(), "jpeg-10/000009.tar: not a file of this plan"),
@@ -101,7 +107,7 @@ def test_verify_finds_and_names_the_damage(copy, run, damage, message):
 def test_verify_passes_a_sound_dataset(dataset, run):
     found = run("shards", "verify", dataset, "--decode")
     assert found.returncode == 0, found.stdout
-    assert "6 columns of 5 shards, hashes, counts, keys and bitstreams are right" in found.stdout
+    assert "6 columns of 5 shards, hashes, counts, keys and bitstreams are correct" in found.stdout
 
 
 def test_a_damaged_shard_is_made_again_once_its_parquet_is_gone(copy, tree, dataset, run, digests):

@@ -50,7 +50,7 @@ def test_a_live_line_never_wraps(columns):
 def test_a_command_in_a_narrow_terminal_stays_within_it(dataset):
     written = in_terminal(60, sys.executable, "-m", "shards", "verify", str(dataset))
     *live, summary = [line for line in re.split("[\r\n]", written) if line.strip()]
-    assert summary.endswith("are right")
+    assert summary.endswith("are correct")
     assert all(len(line) < 60 for line in live if "columns of" not in line)
 
 

@@ -171,8 +171,8 @@ def truncate(path, size):
     [
         (lambda d: (d / "dataset.json").unlink(), "no dataset at .*'distort run SOURCE"),
         (lambda d: (d / "dataset.json").write_text("{"), "dataset.json is damaged"),
-        (lambda d: (d / "dataset.json").write_text('{"schema": 99}'), "not of schema 1"),
-        (lambda d: edit(d / "dataset.json", '"seed": 0', '"seed": 1'), "was changed by hand"),
+        (lambda d: (d / "dataset.json").write_text('{"schema": 99}'), "does not have schema 1"),
+        (lambda d: edit(d / "dataset.json", '"seed": 0', '"seed": 1'), "was changed: it does not match"),
         (lambda d: (d / "jpeg-10" / "column.json").write_text("[]"), "column.json is damaged"),
         (lambda d: shutil.rmtree(d / "jpeg-10"), "has no column 'jpeg-10'; it has clean, j2k-75"),
         (lambda d: (d / "jpeg-10" / "000002.tar").unlink(), "lacks 1 of 5 shards, first jpeg-10/000002.tar"),

@@ -68,7 +68,7 @@ RESULT, COLUMN = ("results", 0), ("results", 0, "columns", "jpeg-10")
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        ((*RESULT, "model", "arch"), None, "'arch' is None, not a line of text"),
+        ((*RESULT, "model", "arch"), None, "'arch' is None, not a string of printable"),
         ((*RESULT, "model", "seed"), "0", "'seed' is '0', not a whole number"),
         ((*RESULT, "model", "counts_everywhere"), "no", "neither true nor false"),
         ((*RESULT, "model", "settings"), {"quirks": ["a"]}, "setting 'quirks'"),
@@ -79,16 +79,16 @@ RESULT, COLUMN = ("results", 0), ("results", 0, "columns", "jpeg-10")
         ((*COLUMN, "top1"), 73.1, "'top1' is 73.1, not a fraction"),
         ((*COLUMN, "top5"), 7, "'top5' is 7, not a fraction"),
         ((*COLUMN, "top5"), 0.25, "top5 0.25 is below top1 0.5"),
-        ((*COLUMN, "top1_interval"), [-5, 7], "no interval of fractions around 0.5"),
-        ((*COLUMN, "top1_interval"), [0.6, 0.8], "no interval of fractions around 0.5"),
+        ((*COLUMN, "top1_interval"), [-5, 7], "not an interval of fractions around 0.5"),
+        ((*COLUMN, "top1_interval"), [0.6, 0.8], "not an interval of fractions around 0.5"),
         ((*COLUMN, "top1_interval"), 3, "not two numbers"),
         ((*COLUMN, "loss"), float("inf"), "Infinity is not a number"),
         ((*COLUMN, "loss"), -1, "'loss' is -1"),
-        (("dataset", "plan"), 5, "'plan' is 5, not a line of text"),
+        (("dataset", "plan"), 5, "'plan' is 5, not a string of printable"),
         (("dataset",), [], "'dataset' is missing or not an object"),
         (("results",), {}, "'results' is not a list"),
         (("results",), [[]], r"results\[0\]: is not an object"),
-        (("schema",), 99, "not of schema 2"),
+        (("schema",), 99, "does not have schema 1 or 2"),
     ],
 )  # fmt: skip
 def test_nonsense_is_refused_with_its_place(tmp_path, place, value, message):
@@ -134,5 +134,5 @@ def test_a_damaged_per_sample_file_is_named(tmp_path):
     with pytest.raises(ResultsError, match="is damaged"):
         results.read_samples(file)
     pq.write_table(pa.table({"key": ["a", "a"], "clean": [True, True]}), file)
-    with pytest.raises(ResultsError, match="the same key is there twice"):
+    with pytest.raises(ResultsError, match="the same key twice"):
         results.read_samples(file)

@@ -273,7 +273,9 @@ def test_a_damaged_remote_shard_does_not_enter_the_cache(train_set, remote, tmp_
     tar[1000] ^= 1
     fsspec.filesystem("memory").pipe("/train/jpeg-10/000000.tar", bytes(tar))
     source = Source(remote, ("jpeg-10",), cache=str(tmp_path / "cache"))
-    with pytest.raises(DatasetError, match=r"jpeg-10/000000\.tar: its sha256 is not the one in its Parquet file"):
+    with pytest.raises(
+        DatasetError, match=r"jpeg-10/000000\.tar: its sha256 differs from the one in its Parquet file"
+    ):
         list(Stream(source, order_of(train_set)[0]).part())
 
 
