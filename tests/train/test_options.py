@@ -49,7 +49,7 @@ def test_values_from_python_are_checked_as_those_from_the_command_line():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["exper", "train"], "no command 'exprt': did you mean 'expert'? there are finetune, expert, stability"),
+        (["exper", "train"], "no command 'exper': did you mean 'expert'? there are finetune, expert, stability"),
         (["finetune", "train", "--alpha", "1"], "finetune has no option --alpha; expert, stability"),
         (["expert", "train", "--sigma", "1"], "expert has no option --sigma; stability has it"),
         (["expert", "train", "--colunm", "jpeg-10"], "Did you mean one of: '--column'"),

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from train.routing.trunk import share
+
 if TYPE_CHECKING:
     from train.feed.data import Batch
 
@@ -35,7 +37,7 @@ class Committee(nn.Module):
     """Branches, one for each bin of the master in its order, and a decision, one of ``DECISIONS``.
 
     A branch takes uint8 pictures (batch, height, width, 3) and returns logits; so does the master, whose classes
-    are the branches. Branches that share a frozen trunk are run as whole networks: the same answers, more time.
+    are the branches. Layers that all branches begin with run once per batch (``trunk.share``).
     """
 
     needs_headers = False
@@ -47,6 +49,7 @@ class Committee(nn.Module):
                 f"the decision '{decision}' needs a master: --master FILE, which 'train master' makes"
             )
         self.branches, self.decision, self.master = list(branches), decision, master
+        self.shared = share(self.branches)
         self.net = nn.ModuleList([*branches, *([master] if master is not None and decision in MASTERED else [])])
 
     def answer(self, batch: Batch, name: str) -> Tensor:
@@ -55,10 +58,12 @@ class Committee(nn.Module):
         Those of ``max`` do not sum to 1. Only ``oracle`` looks at the labels.
         """
         images = batch.images[name]
+        shared = self.shared
+        branches, given = (list(shared.heads), shared.trunk(images)) if shared else (self.branches, images)
         if self.decision == "switched":
             assert self.master is not None
-            return grouped(self.branches, images, self.master(images).argmax(1).tolist())
-        every = torch.stack([branch(images).float() for branch in self.branches]).log_softmax(2)
+            return grouped(branches, given, self.master(images).argmax(1).tolist())
+        every = torch.stack([branch(given).float() for branch in branches]).log_softmax(2)
         if self.decision == "soft":
             assert self.master is not None
             bins = self.master(images).float().log_softmax(1)
