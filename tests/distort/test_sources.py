@@ -167,7 +167,7 @@ def test_labels_that_do_not_fit_are_refused(tmp_path, text, message):
 
 
 def test_labels_for_class_folders_are_refused(tree, tmp_path):
-    with pytest.raises(SourceError, match="has labels already"):
+    with pytest.raises(SourceError, match="already has labels"):
         list_pictures(str(tree), labels=str(write(tmp_path / "labels.txt", "a,1\n")))
 
 

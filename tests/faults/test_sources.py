@@ -333,7 +333,7 @@ def test_a_manifest_of_another_plan_is_refused(dataset, tree, tmp_path, run):
     (d / "clean" / "000000.parquet").unlink()
     work = ["distort", "run", tree, d, "--distortions", "jpeg-10", "--shard-size", 5]
     assert "the manifest names ../p.jpg" in run(*work, "--planned").stderr
-    assert "manifest.parquet is not that of its dataset.json" in run(*work).stderr
+    assert "manifest.parquet does not belong to its dataset.json" in run(*work).stderr
     assert not (d / "clean" / "000000.parquet").exists()
 
 

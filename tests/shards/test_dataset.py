@@ -212,7 +212,7 @@ def test_a_shard_of_another_plan_is_refused(copy, tree, tmp_path, run):
 
 
 def test_shell_urls_are_never_opened():
-    with pytest.raises(DatasetError, match="shell commands are not opened"):
+    with pytest.raises(DatasetError, match="shell commands are not supported"):
         shards.open("pipe:cat val")
 
 
