@@ -43,7 +43,7 @@ def artifact_sheet(dataset: Dataset, key: str) -> tuple[Image.Image, str]:
     if cut:
         remarks.append(f"The centre {SIDE} pixels; the numbers are those of the whole picture.")
     if foreign:
-        remarks.append(f"No codec here decodes {', '.join(foreign)}.")
+        remarks.append(f"No installed codec decodes {', '.join(foreign)}.")
     if len(chosen) < len(rows):
         remarks.append(f"{len(chosen)} of {len(rows)} columns.")
     return sheet.draw(panels), " ".join(remarks)

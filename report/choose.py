@@ -40,7 +40,7 @@ def affordable(rows: Sequence[dict[str, Any]], budget: float) -> list[dict[str, 
         if not rows:
             raise ValueError("no tested column has a bitstream: give datasets with results on their columns")
         raise ValueError(
-            f"nothing that was tested costs {budget:,.0f} bytes or less: the cheapest is {rows[0]['distortion']} "
+            f"nothing tested costs at most {budget:,.0f} bytes: the cheapest is {rows[0]['distortion']} "
             f"with {rows[0]['bytes_mean']:,.0f}"
         )
     return sorted(within, key=lambda row: -row["accuracy"])

@@ -87,7 +87,7 @@ def compare(paths: tuple[str, ...], results: tuple[str, ...], published: tuple[s
     made = make(contents)
     if made is None:
         have = ", ".join(sorted({row["distortion"] for row in contents.measured.to_pylist()}))
-        raise ValueError(f"nothing in common: no column of the datasets given was published. Known: {have}")
+        raise ValueError(f"no column of the datasets has published values; they have {have}")
     if file:
         file.write_text(made.csv(), encoding="utf-8")
     rows = [
@@ -127,9 +127,11 @@ def choose(
     groups = by(chooser.candidates(contents.accuracy), "dataset", "arch")
     known = list(dict.fromkeys(name for _, name in groups))
     if arch and arch not in known:
-        raise ValueError(f"no results of {arch}: there are {', '.join(known) or 'none; --results adds some'}")
+        raise ValueError(
+            f"no results of {arch}: there are {', '.join(known) or 'none; use --results to add some'}"
+        )
     if not groups:
-        raise ValueError("nothing to choose from: --results adds what was trained and tested")
+        raise ValueError("nothing to choose from: use --results to add tested networks")
     rows = []
     for (dataset, name), members in groups.items():
         if arch in (None, name):
@@ -157,7 +159,7 @@ def _require_ours(file: Path) -> None:
     if file.exists():
         head = file.read_bytes()[:200] if file.is_file() else b""
         if not head.startswith(",".join(COMPARED.names).encode()):
-            raise ValueError(f"{file} is there and no comparison wrote it: choose another --csv")
+            raise ValueError(f"{file} exists but is not a comparison; choose another --csv")
 
 
 def _collect(

@@ -38,10 +38,10 @@ def require_free(out: Path) -> None:
     """Raises ValueError if ``out`` lies in a dataset, or holds a page that no earlier report wrote."""
     for folder in (out, *out.absolute().parents):
         if (folder / "dataset.json").exists():
-            raise ValueError(f"{out} is a dataset, or lies in one ({folder}): choose another --out")
+            raise ValueError(f"{out} is a dataset or inside one ({folder}): choose another --out")
     foreign = [name for name in ("index.html", "tables", "figures", "pictures") if (out / name).exists()]
     if foreign and not (out / FILES).is_file():
-        raise ValueError(f"{out / foreign[0]} is there and no report wrote it: choose another --out")
+        raise ValueError(f"{out / foreign[0]} exists but was not written by a report: choose another --out")
 
 
 def build(

@@ -102,7 +102,7 @@ def evaluate(
     with world(device) as here, _computing(here, tf32=False):
         data = Dataset(val)
         if data.plan.classes is None:
-            raise ValueError(f"{val} has no labels: nothing to count as right")
+            raise ValueError(f"{val} has no labels, so accuracy cannot be measured")
         candidates = [Candidate.pretrained(arch, str(weights), data)] if arch and weights else []
         candidates += [Candidate.of_file(str(file), data, arch) for file in checkpoints]
         names = list(data.columns) if columns is None else list(columns)

@@ -49,7 +49,9 @@ class MethodCommand(click.Command):
         shared = {option.name for title in ("Recipe", "Options") for option in self.sections[title]}
         for option in self.sections["Method"]:
             if option.name in shared:
-                raise ValueError(f"method '{name}': every training has an option '{option.name}'; rename it")
+                raise ValueError(
+                    f"method '{name}': all methods share an option '{option.name}'; rename the method's"
+                )
         example = f"Example: train {name} data/train --val data/val {method.example}" if method.example else None
         super().__init__(
             name, callback=self._train, help=method.__doc__, epilog=example,
@@ -58,7 +60,9 @@ class MethodCommand(click.Command):
 
     def _train(self, **values: Any) -> None:
         if values["quirks"] is not None and values["protocol"] == "refcode":
-            raise click.UsageError("--quirks lists exactly the quirks to use, --protocol refcode is all: give one")
+            raise click.UsageError(
+                "--protocol refcode uses all quirks, --quirks only those listed: give one of them"
+            )
         from train.api import fit
         from train.engine.signals import Stopped
 

@@ -77,7 +77,7 @@ class Settings:
             return {name: value for name, value in given.items() if places.get(name) is part}
 
         if given.get("quirks") is not None and given.get("protocol") == "refcode":
-            raise ValueError("quirks are exactly those to use, the protocol refcode is all of them: give one")
+            raise ValueError("the protocol refcode uses all quirks, quirks only those listed: give one of them")
         settings = cls(method, own(**take(own)), given["train"], recipe=Recipe(**take(Recipe)), **take(cls))
         for part in (settings, settings.recipe, settings.options):
             check(part)

@@ -55,7 +55,7 @@ class Distort(v2.Transform):
         rng = np.random.default_rng(params["seed"])
         if isinstance(inpt, Image.Image):
             if inpt.mode != "RGB":
-                raise ValueError(f"Distort takes RGB pictures, this one is {inpt.mode}: convert it first")
+                raise ValueError(f"Distort takes RGB pictures, but this one is {inpt.mode}: convert it first")
             return Image.fromarray(distortion.roundtrip(np.asarray(inpt), rng).rgb)
         if inpt.dtype != torch.uint8 or inpt.ndim < 3 or inpt.shape[-3] != 3:
             raise ValueError(

@@ -36,7 +36,7 @@ def load(name: str) -> dict:
     except (ValueError, AttributeError) as error:
         raise ValueError(f"{name} is not a JSON table: {error}") from None
     if missing:
-        raise ValueError(f"{name} lacks {', '.join(sorted(missing))}; docs/report.md shows the form")
+        raise ValueError(f"{name} lacks {', '.join(sorted(missing))}; docs/report.md describes the format")
     return contents
 
 

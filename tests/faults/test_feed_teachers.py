@@ -112,6 +112,8 @@ def test_a_damaged_record_is_said_in_one_line(cached, change):
     root, folder = cached
     file = folder / "teacher.json"
     file.write_text(json.dumps(change(json.loads(file.read_text()))))
-    with pytest.raises(ValueError, match=r"t/teacher\.json is damaged: .*; delete it, run 'train teach'") as error:
+    with pytest.raises(
+        ValueError, match=r"t/teacher\.json is damaged: .*; delete it and run 'train teach'"
+    ) as error:
         read(root)
     assert "\n" not in str(error.value)

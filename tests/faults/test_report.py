@@ -19,7 +19,7 @@ def test_a_report_never_goes_into_a_dataset(dataset, run, digests, out):
     before = digests(dataset)
     done = run("report", "build", dataset, "--out", dataset / out)
     assert done.returncode == 1
-    assert "is a dataset, or lies in one" in done.stderr
+    assert "is a dataset or inside one" in done.stderr
     assert digests(dataset) == before
 
 
@@ -27,7 +27,7 @@ def test_a_page_that_no_report_wrote_is_kept(dataset, run, tmp_path):
     (tmp_path / "index.html").write_text("mine")
     done = run("report", "build", dataset, "--out", tmp_path)
     assert done.returncode == 1
-    assert "no report wrote it" in done.stderr
+    assert "was not written by a report" in done.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["index.html"]
 
 
@@ -36,7 +36,7 @@ def test_a_comparison_never_overwrites_an_input(dataset, run, digests, name):
     before = digests(dataset)
     done = run("report", "compare", dataset, "--csv", dataset / name)
     assert done.returncode == 1
-    assert "no comparison wrote it" in done.stderr
+    assert "exists but is not a comparison" in done.stderr
     assert digests(dataset) == before
 
 

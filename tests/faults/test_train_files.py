@@ -97,7 +97,7 @@ def test_a_checkpoint_that_changes_while_a_training_starts_is_not_overwritten(fi
 
     folder = RunFolder(shutil.copytree(finished, tmp_path / "run"))
     checkpoint.save(folder.last, checkpoint.load(folder.last))
-    with pytest.raises(ValueError, match="another training wrote a checkpoint just now"), folder.held():
+    with pytest.raises(ValueError, match="another training has just written a checkpoint"), folder.held():
         pass
 
 

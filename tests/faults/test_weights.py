@@ -31,7 +31,7 @@ def test_a_crafted_header_imports_nothing_and_asks_nobody(meta, tmp_path, monkey
     monkeypatch.setattr(kinds.Timm, "_create", forbidden)
     file = tmp_path / "crafted.safetensors"
     save_weights(build(ARCH, 3).net, file, meta)
-    with pytest.raises(ModelError, match="runs code or asks a server"):
+    with pytest.raises(ModelError, match="imports code or downloads files"):
         load_checkpoint(str(file), 3)
 
 

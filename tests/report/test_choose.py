@@ -31,7 +31,7 @@ def test_the_front_rises_and_nothing_tested_is_better_for_less(resnet):
 
 
 def test_a_budget_below_everything_names_the_cheapest(resnet):
-    with pytest.raises(ValueError, match=r"costs 300 bytes or less: the cheapest is j2k-400 with 390"):
+    with pytest.raises(ValueError, match=r"costs at most 300 bytes: the cheapest is j2k-400 with 390"):
         choose.affordable(resnet, 300)
 
 

@@ -73,7 +73,7 @@ def test_a_taught_dataset_is_used(fit, train_set, copied, weights, val_set, tmp_
         ({"flip": "yes"}, "flip: 'yes' is not True or False"),
         ({"column": 10}, "column: 10 is not text"),
         ({"schedule": "step"}, "schedule: 'step' is not one of 'plateau', 'cosine', 'constant'"),
-        ({"quirks": "adam-reset", "protocol": "refcode"}, "quirks are exactly those to use"),
+        ({"quirks": "adam-reset", "protocol": "refcode"}, "uses all quirks, quirks only those listed"),
         ({"optimiser": "sgd", "lr": None}, "--optimiser sgd needs --lr"),
     ],
 )

@@ -52,7 +52,7 @@ def test_other_groups_are_refused(layers):
 
 
 def test_groups_of_vgg_are_refused_for_other_networks():
-    with pytest.raises(ModelError, match=f"--layers fc678 is of VGG and AlexNet, {ARCH} has no such layers"):
+    with pytest.raises(ModelError, match=f"--layers fc678 is for VGG and AlexNet, but {ARCH} has no such layers"):
         augment("fc678").check(models.build(ARCH, 4))
 
 

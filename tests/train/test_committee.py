@@ -145,7 +145,7 @@ def test_all_bins_are_drawn_equally_often():
 
 @pytest.mark.parametrize("bins", ["clean", "clean/clean", "clean/jpeg-10,clean"])
 def test_bins_that_make_no_choice_are_refused(bins):
-    with pytest.raises(ValueError, match="--bins: give two bins or more, each column in one of them"):
+    with pytest.raises(ValueError, match="--bins needs at least two bins, each column in one of them"):
         master(bins)
 
 

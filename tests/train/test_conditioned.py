@@ -67,7 +67,7 @@ def test_it_learns_to_answer_by_the_header_and_is_rebuilt_from_its_weights(form,
 
 
 def test_a_network_without_batch_norm_cannot_be_conditioned():
-    with pytest.raises(ModelError, match="AlexNet has no batch norm that could be conditioned"):
+    with pytest.raises(ModelError, match="AlexNet has no batch norm to condition"):
         models.build("conditioned:alexnet", 4)
 
 

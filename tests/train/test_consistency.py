@@ -142,7 +142,7 @@ def test_a_network_with_a_block_is_rebuilt_from_its_weights_alone(tmp_path):
 
 
 def test_a_composed_network_is_not_wrapped_again():
-    with pytest.raises(ModelError, match="of kind 'rmb' is made around another one already"):
+    with pytest.raises(ModelError, match="of kind 'rmb' already wraps another network"):
         models.wrap("rmb", models.wrap("rmb", network(), layer="stage2"))
 
 

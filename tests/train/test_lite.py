@@ -44,7 +44,7 @@ def test_the_weights_of_every_size_fit(arch):
 
 def test_another_file_is_refused(monkeypatch):
     monkeypatch.setitem(lite.FILES, "lite0", "efficientnet-lite0-00000000.pth")
-    with pytest.raises(lite.LiteError, match="is not the file it should be"):
+    with pytest.raises(lite.LiteError, match="is damaged: its sha256 should be"):
         lite.imagenet_weights("lite0")
 
 
@@ -58,7 +58,7 @@ def test_a_missing_package_is_named(monkeypatch):
 
 def test_pictures_of_another_size_than_the_networks_are_pointed_out(cli, training, tmp_path):
     said = cli(*training("finetune", "--arch", "lite1", "--weights", "none", "--epochs", 1)).output
-    assert "lite1 was made for pictures of 240 pixels, those of" in said
+    assert "lite1 was made for pictures of 240 pixels, but those of" in said
     assert "have 64" in said
 
 

@@ -311,5 +311,5 @@ def test_batch_norm_is_measured_anew_and_nothing_else_changes():
 
 def test_a_network_without_batch_norm_has_no_statistics_to_measure():
     method = BatchNorm(BatchNorm.Options("jpeg-10"), Context("small"))
-    with pytest.raises(ModelError, match="small has no batch norm whose statistics could be measured"):
+    with pytest.raises(ModelError, match="small has no batch norm to re-estimate"):
         method.model(small(1))

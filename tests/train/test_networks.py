@@ -58,7 +58,7 @@ def test_a_function_of_the_users_is_a_network(own_network):
     assert network(torch.zeros(2, 32, 32, 3, dtype=torch.uint8)).shape == (2, 5)
     with pytest.raises(ModelError, match="has no attribute 'large'"):
         build("own_net:large", 5)
-    with pytest.raises(ModelError, match="No module named 'tim'; a network is MODULE:FUNCTION"):
+    with pytest.raises(ModelError, match="No module named 'tim'; use MODULE:FUNCTION"):
         build("tim:resnet10t", 5)
 
 
@@ -69,7 +69,7 @@ def test_code_named_by_a_file_runs_only_when_the_person_names_it_too(own_network
     file = saved(tmp_path, "own_net:small", network)
     for named in (None, "own_net:other", ARCH):
         with pytest.raises(
-            ModelError, match=r"asks for the network 'own_net:small', which runs code.*with --arch"
+            ModelError, match=r"needs the network 'own_net:small', which imports code.*with --arch"
         ):
             load_checkpoint(file, 5, named)
     assert not own_network.exists()
@@ -109,6 +109,6 @@ def test_a_network_of_ones_own_is_trained_and_measured_where_the_command_names_i
     done = cli(*training("finetune", "--arch", "own_net:small", "--weights", "none", "--test-columns", "clean"))
     assert done.exit_code == 0, done.output
     evaluate = ("evaluate", val_set, "--checkpoint", out, "--columns", "clean", "--out", tmp_path / "r.json")
-    assert "if you trust it, name it yourself with --arch" in cli(*evaluate).output
+    assert "if you trust it, name it with --arch" in cli(*evaluate).output
     done = cli(*evaluate, "--arch", "own_net:small")
     assert done.exit_code == 0, done.output

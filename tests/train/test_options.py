@@ -82,5 +82,5 @@ def test_a_method_cannot_take_the_name_of_an_option_of_every_training():
             column: str = option(help="The distortion to train for.")
             lr: float = option(1.0, help="Its own rate.")
 
-    with pytest.raises(ValueError, match="method 'greedy': every training has an option 'lr'; rename it"):
+    with pytest.raises(ValueError, match="method 'greedy': all methods share an option 'lr'; rename"):
         MethodCommand("greedy", Greedy)

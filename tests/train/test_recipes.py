@@ -143,5 +143,5 @@ def test_schedules_beside_the_papers():
 def test_recipes_that_make_no_sense_are_refused():
     with pytest.raises(ValueError, match="--optimiser sgd needs --lr: the protocol's learning rates are Adam's"):
         Recipe(optimiser="sgd").require_sensible()
-    with pytest.raises(ValueError, match="--warmup 3 takes all of --epochs 3"):
+    with pytest.raises(ValueError, match="--warmup 3 must be less than --epochs 3"):
         Recipe(warmup=3, epochs=3).require_sensible()

@@ -120,7 +120,7 @@ def test_a_signal_leaves_a_checkpoint_to_go_on_from(cli, start, training, tmp_pa
     _, error = process.communicate(timeout=60)
     assert process.returncode == status
     assert f"stopped by {number.name} in epoch" in error
-    assert "the same command with --resume goes on" in error
+    assert "repeat the command with --resume to continue" in error
     assert not (tmp_path / "run" / "finished").exists()
     there = checkpoint.load(last)["state"]
     assert cli(*arguments, "--epochs", there["epoch"] + 1).exit_code == 0

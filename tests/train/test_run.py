@@ -157,7 +157,10 @@ def test_other_classes_in_validation_are_refused(cli, training, make_tiles, make
     (source / "cat").rename(source / "tiger")
     result = cli(*training("finetune", val=make_set(source, tmp_path / "other")))
     assert result.exit_code == 1
-    assert "has 3, not the same ('cat' is in one of them only): labels would not mean the same" in result.output
+    assert (
+        "has 3, not the same ('cat' is in one of them only), so equal labels would mean different classes"
+        in result.output
+    )
 
 
 @pytest.mark.parametrize("select_on", ["holdout", "validation"])
@@ -191,12 +194,12 @@ def test_several_crops_of_a_picture_are_spread_over_the_epoch(cli, training, mak
     result = cli(*training("finetune", "--holdout", 0.2, train=crops))
     assert result.exit_code == 0, result.output
     assert checkpoint.load(tmp_path / "run" / "last.pt")["order"]["scattered"]
-    assert "note: selection looks at 15 samples" in result.output  # 5 pictures with 3 crops each
+    assert "note: selection uses 15 samples" in result.output  # 5 pictures with 3 crops each
 
 
 def test_a_small_selection_says_how_uncertain_it_is(cli, training):
     result = cli(*training("finetune"))
-    assert "note: selection looks at 12 samples, so that its top-1 has a standard error of up to 14.4 points" in (
+    assert "note: selection uses 12 samples, so that its top-1 has a standard error of up to 14.4 points" in (
         result.output
     )
     assert "try a larger --holdout" in result.output

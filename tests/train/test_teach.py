@@ -143,8 +143,8 @@ def test_scores_that_are_not_the_teachers_are_noticed_at_the_start(taught, cli, 
     (folder / "teacher.json").write_text(json.dumps(record))
     result = cli(*training("expert", train=root))
     assert result.exit_code == 1
-    assert "recomputing 16 of its samples" in result.output
-    assert "gives others (mean KL" in result.output
+    assert "the scores of 16 samples" in result.output
+    assert "differ from recomputed ones (mean KL" in result.output
 
 
 def test_a_truncated_cache_is_named(taught, cli, training):
@@ -161,9 +161,7 @@ def test_a_flip_and_a_cached_teacher_exclude_each_other(taught, cli, training):
     root, _ = taught
     result = cli(*training("expert", "--flip", "--teacher", "cached", train=root))
     assert result.exit_code == 1
-    assert (
-        "--flip mirrors pictures that a cached teacher has seen as they are: use --teacher live" in result.output
-    )
+    assert "use --flip with --teacher live" in result.output
 
 
 def test_a_teacher_cached_by_another_version_is_used_with_a_note(taught, cli, training):

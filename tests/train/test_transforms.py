@@ -65,7 +65,7 @@ def test_wrong_names_are_refused_when_the_pipeline_is_built(names, message):
     [
         (torch.zeros(3, 32, 32), "put it before the conversion to floating point"),
         (torch.zeros(1, 32, 32, dtype=torch.uint8), r"uint8 tensors \(…, 3, height, width\), got torch.uint8"),
-        (Image.new("L", (32, 32)), "takes RGB pictures, this one is L"),
+        (Image.new("L", (32, 32)), "takes RGB pictures, but this one is L"),
     ],
 )
 def test_other_pictures_are_refused(picture, message):

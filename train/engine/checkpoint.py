@@ -44,10 +44,12 @@ def load(file: Path) -> dict:
         with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
         if damaged:
-            raise CheckpointError(f"{file} is damaged: the checksum of {damaged} is another")
+            raise CheckpointError(f"{file} is damaged: the checksum of {damaged} does not match")
         contents = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        raise CheckpointError(f"{file} is refused: it holds Python objects, loading it could run code") from None
+        raise CheckpointError(
+            f"{file} is refused: it holds Python objects, and loading those could run code"
+        ) from None
     except CheckpointError:
         raise
     except (RuntimeError, EOFError, ValueError, OSError, KeyError, zipfile.BadZipFile, zlib.error) as error:
@@ -55,16 +57,16 @@ def load(file: Path) -> dict:
     if not isinstance(contents, dict) or contents.get("schema") != CHECKPOINT_SCHEMA:
         raise CheckpointError(
             f"{file} is not a checkpoint of schema {CHECKPOINT_SCHEMA}: one of an older version can be evaluated, "
-            "and continued with that version"
+            "but only that version can resume it"
         )
     return contents
 
 
 def require_same(file: Path, there: dict, now: dict) -> None:
-    """Raises CheckpointError naming what differs between the identity of the checkpoint's run and of this one."""
+    """Raise CheckpointError, which lists the differences, unless checkpoint and run have the same identity."""
     if differences := _differences(there, now):
         raise CheckpointError(
-            f"{file} belongs to another run; give it the settings it was started with, or another --out:\n  "
+            f"{file} belongs to another run; use the settings of that run, or choose another --out:\n  "
             + "\n  ".join(differences)
         )
 

@@ -23,10 +23,10 @@ def require_output(out: Path) -> None:
     folders = [out.absolute(), *out.absolute().parents]
     there = next(folder for folder in folders if folder.exists() and folder != out.absolute())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"--out {out} cannot be written: {there} is no folder, or read-only")
+        raise ValueError(f"--out {out} cannot be written: {there} is not a folder or is read-only")
     for folder in folders:
         if (folder / PLAN).is_file():
-            raise ValueError(f"--out {out} would write into the dataset {folder}: choose a place outside of it")
+            raise ValueError(f"--out {out} would write into the dataset {folder}: choose a place outside it")
 
 
 def require_results_file(out: Path) -> None:
@@ -39,15 +39,15 @@ def require_results_file(out: Path) -> None:
     except ValueError:
         there = None
     if not (isinstance(there, dict) and {"schema", "results"} <= there.keys()):
-        raise ValueError(f"--out {out} exists and is no results file: it is not overwritten; choose another name")
+        raise ValueError(f"--out {out} exists and is not a results file; choose another name")
 
 
 def require_other_pictures(train: Survey, val: Survey) -> None:
     """Raises DatasetError when training and validation are the same dataset."""
     if train.plan == val.plan:
         raise DatasetError(
-            f"TRAIN {train.url} and --val {val.url} are the same dataset: accuracy on pictures that were trained "
-            "on says nothing; distort a validation set"
+            f"TRAIN {train.url} and --val {val.url} are the same dataset: accuracy on training "
+            "pictures says nothing; distort a validation set"
         )
 
 
@@ -57,13 +57,13 @@ def require_same_classes(train: Survey, val: Survey) -> None:
         said = f"'{odd[0]}' is in one of them only" if odd else "their order differs"
         raise DatasetError(
             f"{train.url} has {len(train.classes)} classes and {val.url} has {len(val.classes)}, not the same "
-            f"({said}): labels would not mean the same"
+            f"({said}), so equal labels would mean different classes"
         )
 
 
 def require_classes(name: str, meta: dict, classes: tuple[str, ...]) -> None:
     if meta.get("classes_sha256", classes_sha256(classes)) != classes_sha256(classes):
-        raise ValueError(f"{name} was trained on other classes, or on the same in another order")
+        raise ValueError(f"{name} was trained on other classes, or on the same classes in another order")
 
 
 def at_chance(top1: float, samples: int, classes: int) -> bool:

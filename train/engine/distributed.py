@@ -101,7 +101,7 @@ def world(device: str = "auto") -> Iterator[World]:
         if not isinstance(error, dist.DistError) and "gloo" not in str(error):
             raise
         raise OSError(
-            f"rank {rank} lost the others ({first_line(error)}); the rank that ended first says why"
+            f"rank {rank} lost the others ({first_line(error)}); see the output of the rank that ended first"
         ) from error
     # After an error, skip the orderly shutdown: peers that hang would block it forever.
     dist.destroy_process_group()
@@ -120,6 +120,6 @@ def _meet(rank: int, count: int) -> dist.Store:
     except dist.DistError:
         missing = [other for other in range(count) if not store.check([f"arrived/{other}"])]
         raise OSError(
-            f"rank {rank} waited {ARRIVAL} in vain for ranks {missing}: have their nodes died?"
+            f"rank {rank} waited {ARRIVAL} for ranks {missing}, which did not arrive: have their nodes failed?"
         ) from None
     return store

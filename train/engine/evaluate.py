@@ -132,7 +132,9 @@ def _absent(dataset: Dataset, column: str) -> list[int]:
     """The classes of which the dataset has no sample. Raises ValueError when it has samples of one class only."""
     there = set(dataset.table(column, ["label"])["label"].unique().to_pylist())
     if len(there) < 2:
-        raise ValueError(f"{dataset.storage.url} has samples of one class: --present-classes leaves no choice")
+        raise ValueError(
+            f"{dataset.storage.url} has samples of one class only, so --present-classes leaves nothing to predict"
+        )
     return sorted(set(range(len(dataset.plan.classes or ()))) - there)
 
 
@@ -179,12 +181,12 @@ def _collect(parts: list[tuple], found: Survey, world: World) -> Answers | None:
     expected = [(shard, row) for shard, count in enumerate(found.counts) for row in range(count)]
     order = np.lexsort((places[:, 1], places[:, 0]))
     if not np.array_equal(places[order], np.array(expected)):
-        raise RuntimeError(f"{len(places)} answers for {len(expected)} samples of {found.url}: not each once")
+        raise RuntimeError(f"{found.url}: {len(places)} answers for {len(expected)} samples, not one for each")
     values = [np.concatenate([part[i] for part in gathered], 2) for i in range(3, 7)]
     if not np.isfinite(values[0]).all():
         model, column, i = np.argwhere(~np.isfinite(values[0]))[0]
         raise ValueError(
-            f"network {model} has no finite answer for key '{keys[i]}' in column {column}: are its weights sound?"
+            f"network {model} has no finite answer for key '{keys[i]}' in column {column}: damaged weights?"
         )
     return Answers(
         [keys[i] for i in order],

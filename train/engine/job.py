@@ -200,7 +200,7 @@ def _recipe(settings: Settings, method: Method) -> tuple[FullRecipe, list[str]]:
         where = f" on {method.trained_on}" if method.trained_on else ""
         notes.append(
             f"the paper gives no learning rate for {settings.method} of {settings.arch}{where}"
-            f"{' from scratch' if settings.weights == 'none' else ''}: taking {default.lr:g}"
+            f"{' from scratch' if settings.weights == 'none' else ''}: using {default.lr:g}"
         )
     return given.filled(default.lr, default.batch, default.epochs), notes
 

@@ -151,7 +151,7 @@ class Training:
         named = ", ".join(keys[:KEYS_NAMED]) + (f" and {len(keys) - KEYS_NAMED} more" if keys[KEYS_NAMED:] else "")
         return (
             f"the loss is not finite in epoch {self.state.epoch + 1} ({terms}); the batch holds {named} (all in "
-            f"{file}); lower --lr, or use --amp bf16 or none. {checkpoint.LAST} is from before"
+            f"{file}); lower --lr, or use --amp bf16 or none. {checkpoint.LAST} was saved before"
         )
 
     def _between_steps(self) -> None:
@@ -214,7 +214,7 @@ class Training:
                 total = row if not number else total + row
         *sums, right, counted = self.world.sum(total.tolist())
         if counted != part.samples:
-            raise TrainingError(f"selection counted {counted:.0f} samples, there are {part.samples}")
+            raise TrainingError(f"selection counted {counted:.0f} samples, but there are {part.samples}")
         means = {f"select_{name}": value / counted for name, value in zip(names, sums, strict=True)}
         return means | {"select_top1": right / counted}
 

@@ -27,8 +27,8 @@ def sizes(settings: Settings, network: Network, train: Dataset, column: str) -> 
     if network.input_size is None or sides <= {network.input_size}:
         return []
     return [
-        f"{settings.arch} was made for pictures of {network.input_size} pixels, those of {settings.train} have "
-        f"{' x '.join(map(str, sorted(sides)))}"
+        f"{settings.arch} was made for pictures of {network.input_size} pixels, but those of {settings.train} "
+        f"have {' x '.join(map(str, sorted(sides)))}"
     ]
 
 
@@ -38,10 +38,10 @@ def reading(settings: Settings, found: Survey, selected: int, train: Dataset) ->
     if selected < FEW:
         more = "a larger VAL helps" if settings.select_on == "validation" else "try a larger --holdout"
         notes.append(
-            f"selection looks at {selected} samples, so that its top-1 has a standard error of up to "
-            f"{50 / selected**0.5:.1f} points, which is more than most epochs differ by: {more}"
+            f"selection uses {selected} samples, so that its top-1 has a standard error of up to "
+            f"{50 / selected**0.5:.1f} points, more than most epochs differ by: {more}"
         )
     if found.scattered and not train.storage.local and not settings.cache:
         why = f"has {found.crops} crops of each picture" if found.crops > 1 else "was made with --keep-order"
-        notes.append(f"{found.url} {why}: its samples are fetched one by one, which --cache FOLDER would spare")
+        notes.append(f"{found.url} {why}: its samples are fetched one by one; --cache FOLDER avoids this")
     return notes

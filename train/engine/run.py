@@ -65,12 +65,15 @@ class RunFolder:
                 lock.seek(0)
                 who = lock.read().strip() or "another process"
                 raise ValueError(
-                    f"{self.path} is in use by another training ({who}): wait for its end, or choose another --out"
+                    f"{self.path} is in use by another training ({who}): wait for it, or choose another --out"
                 ) from None
             except OSError as error:
-                print(f"note: {self.path}: no lock against a second training ({error.strerror})", file=sys.stderr)
+                print(
+                    f"note: {self.path}: cannot be locked against a second training ({error.strerror})",
+                    file=sys.stderr,
+                )
             if self._stamp() != self._seen:
-                raise ValueError(f"{self.path}: another training wrote a checkpoint just now; start again")
+                raise ValueError(f"{self.path}: another training has just written a checkpoint; start again")
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             lock.flush()

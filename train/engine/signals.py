@@ -20,7 +20,7 @@ class Stopped(Exception):
 
     def __init__(self, signum: int, where: str):
         name = signal.Signals(signum).name
-        super().__init__(f"stopped by {name} {where}; the same command with --resume goes on")
+        super().__init__(f"stopped by {name} {where}; repeat the command with --resume to continue")
         self.exit_status = EXIT[signal.Signals(signum)]
 
 

@@ -32,7 +32,9 @@ def find(
     Raises ValueError when a cache is asked for and cannot be used, DatasetError when the check fails.
     """
     if settings.flip and wanted == "cached":
-        raise ValueError("--flip mirrors pictures that a cached teacher has seen as they are: use --teacher live")
+        raise ValueError(
+            "cached teacher scores are for pictures that are not mirrored: use --flip with --teacher live"
+        )
     if wanted == "live" or settings.flip:
         return {}
     name = teachers.identity(teachers.fingerprint(loaded.network, settings.arch))
@@ -47,7 +49,7 @@ def find(
         how = f"'train teach {dataset.storage.url} --arch {settings.arch} --weights {settings.weights}'"
         if wanted == "cached":
             raise DatasetError(f"{dataset.storage.url} has no cache of teacher {name}; {how} makes it")
-        notes.append(f"the teacher runs live on the clean crops of {dataset.storage.url}; {how} would spare that")
+        notes.append(f"the teacher runs live on the clean crops of {dataset.storage.url}; {how} avoids this")
     return found
 
 
@@ -64,8 +66,9 @@ def compare_with_live(dataset: Dataset, name: str, record: dict, teacher: Teache
     off = float(divergence(live.log_softmax(1), batch.teacher.float().log_softmax(1)))
     if not abs(off) < LIMIT:
         raise DatasetError(
-            f"{dataset.storage.url}/{teachers.FOLDER}/{name}: recomputing {len(batch.keys)} of its samples from "
-            f"'{batch.keys[0]}' on gives others (mean KL {off:.2g}); delete it and run 'train teach' again"
+            f"{dataset.storage.url}/{teachers.FOLDER}/{name}: the scores of {len(batch.keys)} samples from "
+            f"'{batch.keys[0]}' on differ from recomputed ones (mean KL {off:.2g}); delete it and run "
+            "'train teach' again"
         )
     there, now = record["versions"], teachers.versions()
     if there == now:

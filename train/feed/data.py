@@ -278,7 +278,7 @@ class Reader:
                 picture.decoders[sample.drawn[which]](sample.bitstreams[which])
             except ValueError as error:
                 raise DatasetError(
-                    f"{self._where(picture, which, sample)}: {error}; 'shards verify --decode' finds all such"
+                    f"{self._where(picture, which, sample)}: {error}; 'shards verify --decode' lists all"
                 ) from None
 
     def _where(self, picture: PictureReader, which: int, sample: EncodedSample) -> str:

@@ -73,7 +73,7 @@ def _require_different(dataset: Dataset, name: str, keys: Sequence[str | None]) 
         if key is not None and seen.setdefault(key, shard) != shard:
             raise DatasetError(
                 f"{dataset.storage.url}: column '{name}' holds the same samples twice, in shards {seen[key]:06d} "
-                f"and {shard:06d} (key '{key}'): one was copied over the other; 'shards verify' says which"
+                f"and {shard:06d} (key '{key}'): one was copied over the other; run 'shards verify' to see which"
             )
 
 
@@ -84,7 +84,7 @@ def _look(dataset: Dataset, name: str, sizes: dict, shard: int) -> tuple[int, st
     there = sizes[Path(tar).name]
     if there != mark.tar_size:
         raise DatasetError(
-            f"{dataset.storage.url}/{tar} has {there} bytes, its Parquet file says {mark.tar_size}: "
+            f"{dataset.storage.url}/{tar} has {there} bytes, but its Parquet file says {mark.tar_size}: "
             "truncated or replaced; delete both and run distort again"
         )
     low, high = (pc.min_max(table["label"]).as_py()[end] for end in ("min", "max"))
@@ -93,6 +93,6 @@ def _look(dataset: Dataset, name: str, sizes: dict, shard: int) -> tuple[int, st
         odd = "none" if table["label"].null_count else low if low < 0 else high
         raise DatasetError(
             f"{dataset.storage.url}/{Path(tar).with_suffix('.parquet')} has label {odd}, "
-            f"the dataset has {classes} classes (0..{classes - 1})"
+            f"but the dataset has {classes} classes (0..{classes - 1})"
         )
     return mark.samples, table["key"][0].as_py() if len(table) else None

@@ -72,18 +72,18 @@ def read_record(dataset: Dataset, teacher: str) -> dict | None:
         record = json.loads(dataset.storage.read(name))
         versions = all(isinstance(version, str) for version in record["versions"].values())
         if not (isinstance(record["plan"], str) and isinstance(record["classes"], int) and versions):
-            raise ValueError("'plan', 'classes' or 'versions' is not what it should be")
+            raise ValueError("'plan', 'classes' or 'versions' has the wrong type")
         if len(record["shards"]) != dataset.plan.shards:
-            raise ValueError(f"{len(record['shards'])} shards, the dataset has {dataset.plan.shards}")
+            raise ValueError(f"{len(record['shards'])} shards, but the dataset has {dataset.plan.shards}")
         for entry in record["shards"]:
             if not all(isinstance(entry[field], kind) for field, kind in ENTRY.items()):
-                raise ValueError(f"a shard's entry is {json.dumps(entry)[:80]}")
+                raise ValueError(f"invalid entry for a shard: {json.dumps(entry)[:80]}")
             if entry["size"] < 2 * record["classes"] * entry["samples"]:
                 raise ValueError(f"{entry['size']} bytes for {entry['samples']} samples")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         said = f"no {error}" if isinstance(error, KeyError) else error
         raise DatasetError(
-            f"{dataset.storage.url}/{name} is damaged: {said}; delete it, run 'train teach'"
+            f"{dataset.storage.url}/{name} is damaged: {said}; delete it and run 'train teach'"
         ) from None
     return record
 

@@ -66,8 +66,8 @@ class Augment(Method):
             return [layer for _, layer in network.last(int(self.options.layers.partition(":")[2]))]
         if type(network.net).__name__ not in HAVING:
             raise ModelError(
-                f"--layers {self.options.layers} is of VGG and AlexNet, {self.context.arch} has no such layers: "
-                "use --layers last:K"
+                f"--layers {self.options.layers} is for VGG and AlexNet, but {self.context.arch} has no such "
+                "layers: use --layers last:K"
             )
         return [layer for _, layer in network.last(3)][part]
 

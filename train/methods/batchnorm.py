@@ -41,7 +41,7 @@ class BatchNorm(Method):
 
         norms = batch_norms(network)
         if not norms:
-            raise ModelError(f"{self.context.arch} has no batch norm whose statistics could be measured")
+            raise ModelError(f"{self.context.arch} has no batch norm to re-estimate")
         for norm in norms:
             norm.momentum = None  # the mean over all batches from now on
             if norm.num_batches_tracked is not None:

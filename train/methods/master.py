@@ -42,7 +42,9 @@ class Master(Method):
         self.bins = [listed(part) for part in options.bins.split("/")]
         names = [name for part in self.bins for name in part]
         if len(self.bins) < 2 or len(set(names)) < len(names):
-            raise ValueError("--bins: give two bins or more, each column in one of them, as clean/jpeg-10,jpeg-5")
+            raise ValueError(
+                "--bins needs at least two bins, each column in one of them, as in clean/jpeg-10,jpeg-5"
+            )
         # Every bin as often as the others: the columns of small bins are listed several times.
         common = math.lcm(*map(len, self.bins))
         drawn = [(name, i) for i, part in enumerate(self.bins) for name in part * (common // len(part))]

@@ -108,7 +108,7 @@ class Conditioning(Wrapping):
         if form not in FORMS or len(names) > 100:
             raise ModelError(f"a conditioned network of form {form!r:.40} cannot be built")
         if not batch_norms(network.net):
-            raise ModelError(f"{type(network.net).__name__} has no batch norm that could be conditioned")
+            raise ModelError(f"{type(network.net).__name__} has no batch norm to condition")
         made = ConditionedNetwork(Conditioned(network.net, 3 + len(names), form), network)
         made.codecs = names
         return made

@@ -114,8 +114,8 @@ class Function(Kind):
             function = getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as error:
             raise ModelError(
-                f"--arch {name}: {error}; a network is MODULE:FUNCTION, found on PYTHONPATH, or "
-                "KIND:NAME, as timm:resnet10t"
+                f"--arch {name}: {error}; use MODULE:FUNCTION with a module on PYTHONPATH, or KIND:NAME, as in "
+                "timm:resnet10t"
             ) from None
         except AttributeError as error:
             raise ModelError(f"--arch {name}: {error}") from None

@@ -46,7 +46,7 @@ def imagenet_weights(arch: str) -> dict[str, Tensor]:
     file = Path(found.origin).with_name("models") / FILES[arch]
     expected = file.stem.rpartition("-")[2]
     if not file.is_file() or not hashlib.sha256(file.read_bytes()).hexdigest().startswith(expected):
-        raise LiteError(f"{file} is not the file it should be (sha256 {expected}…); install it anew: {INSTALL}")
+        raise LiteError(f"{file} is damaged: its sha256 should be {expected}…; reinstall it: {INSTALL}")
     theirs: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     ours = build(arch, 1000).state_dict()
     shapes = [tuple(tensor.shape) for tensor in theirs.values()]

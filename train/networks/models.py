@@ -70,7 +70,7 @@ def wrap(kind: str, network: Network, **parameters: Any) -> Network:
     inner, name, classes = (described.pop(part) for part in ("kind", "name", "classes"))
     described.pop("package", None)
     if described:
-        raise ModelError(f"a network of kind '{inner}' is made around another one already: start from a plain one")
+        raise ModelError(f"a network of kind '{inner}' already wraps another network: start from a plain one")
     made = KINDS.load(kind)().around(network, **parameters)
     arch = name if parse(name) == (inner, name) else f"{inner}:{name}"
     made.description = {"kind": kind, "name": arch, "classes": classes, **parameters}
@@ -107,11 +107,11 @@ def rebuild(file: str, meta: Mapping[str, Any], classes: int | None = None, name
     # A further colon leads elsewhere: timm:hf-hub:… asks a server.
     if (family.must_be_named or ":" in name) and not confirmed:
         raise ModelError(
-            f"{file} asks for the network '{name:.100}', which runs code or asks a server by that name; "
-            "if you trust it, name it yourself with --arch"
+            f"{file} needs the network '{name:.100}', which imports code or downloads files of that name; "
+            "if you trust it, name it with --arch"
         )
     if classes is None and not (isinstance(classes := described.get("classes"), int) and 0 < classes < 10**6):
-        raise ModelError(f"{file}: its metadata say {classes!r:.40} classes")
+        raise ModelError(f"{file}: its metadata say {classes!r:.40} classes, not a positive number")
     try:
         inspect.signature(KINDS.load(kind)().build).bind(name, classes, **parameters)
     except TypeError:
@@ -157,7 +157,7 @@ def _fit(network: Network, given: Mapping[str, Tensor], source: str, arch: str, 
     odd = [name for name in head if name in given and given[name].shape != own[name].shape]
     if odd and not new_head and given.keys() == own.keys():
         raise ModelError(
-            f"{source}: {len(given[odd[0]])} classes, the dataset has {len(own[odd[0]])}; "
+            f"{source} has {len(given[odd[0]])} classes, but the dataset has {len(own[odd[0]])}; "
             "'train finetune --new-head' starts with a fresh last layer"
         )
     state = {**given, **({name: own[name] for name in head} if new_head else {})}

@@ -99,7 +99,9 @@ class Network(nn.Module):
             for hook in hooks:
                 hook.remove()
         if len(found) < 2:
-            raise ModelError(f"{type(self.net).__name__} does not make its pictures smaller: name the layers")
+            raise ModelError(
+                f"{type(self.net).__name__} has no layers of decreasing resolution to choose from: name the layers"
+            )
         sides = sorted(found)[:count]
         return [found[side] for side in reversed(sides)]
 

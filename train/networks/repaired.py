@@ -63,6 +63,6 @@ class ResidualMapping(Wrapping):
             _, found = network.eval().taps(grey, [layer])
         network.train(training)
         if found[layer].ndim != 4:
-            raise ModelError(f"layer '{layer}' makes no feature maps, which a residual mapping block needs")
+            raise ModelError(f"layer '{layer}' does not output feature maps, as a residual mapping block needs")
         block = Repaired(network.net, layer, found[layer].shape[1])
         return Told(block, network)

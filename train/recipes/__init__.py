@@ -34,7 +34,7 @@ class Recipe:
         if self.optimiser == "sgd" and self.lr is None:
             raise ValueError("--optimiser sgd needs --lr: the protocol's learning rates are Adam's")
         if self.epochs is not None and self.warmup >= self.epochs:
-            raise ValueError(f"--warmup {self.warmup:g} takes all of --epochs {self.epochs}: choose less")
+            raise ValueError(f"--warmup {self.warmup:g} must be less than --epochs {self.epochs}")
 
     def filled(self, lr: float, batch: int, epochs: int) -> FullRecipe:
         """This recipe, with these numbers where none are set."""

@@ -106,7 +106,7 @@ def _bins(master: str) -> tuple[nn.Module, list[tuple[str, ...]]]:
     loaded = load_checkpoint(master)
     bins = loaded.meta.get("settings", {}).get("bins")
     if not isinstance(bins, str):
-        raise ValueError(f"{master} is no master: 'train master' makes one")
+        raise ValueError(f"{master} is not a master: 'train master' makes one")
     return loaded.network, [listed(part) for part in bins.split("/")]
 
 
@@ -121,8 +121,8 @@ def _committee(decision: str, team: list[Candidate], base: Candidate | None, bin
         fit = [member for member in members if set(columns_of(member.model)) & set(columns)]
         if len(fit) != 1:
             raise ValueError(
-                f"the master's bin '{','.join(columns)}' has {len(fit)} checkpoints for one of its columns, it "
-                f"needs one{'' if base or CLEAN not in columns else '; --arch with --weights gives the clean one'}"
+                f"the master's bin '{','.join(columns)}' needs one checkpoint for its columns, but has {len(fit)}"
+                f"{'' if base or CLEAN not in columns else '; --arch with --weights gives the clean one'}"
             )
         branches.append(fit[0].network)
     return Committee(branches, decision, bins[0])

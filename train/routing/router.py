@@ -53,7 +53,7 @@ class Router(nn.Module):
         if otherwise not in OTHERWISE:
             raise ValueError(f"unknown policy '{otherwise}': there are {', '.join(OTHERWISE)}")
         if not experts:
-            raise ValueError("a router needs an expert at least")
+            raise ValueError("a router needs at least one expert")
         if otherwise == "base" and base is None:
             raise ValueError("the policy 'base' needs a base network: give --arch with --weights")
         self.columns, self.otherwise = list(experts), otherwise
