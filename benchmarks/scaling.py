@@ -66,7 +66,7 @@ def main() -> None:
 def plan_all(most: int) -> None:
     sizes = [10**k for k in range(4, 9) if 10**k <= most]
     rows = [subprocess.check_output([sys.executable, __file__, "plan", "--one", str(n)], text=True) for n in sizes]
-    heads = ["pictures", "list s", "plan s", "write s", "µs a picture", "peak MB", "manifest MB"]
+    heads = ["pictures", "list s", "plan s", "write s", "µs per picture", "peak MB", "manifest MB"]
     print(table(heads, [row.split() for row in rows]))
 
 
