@@ -160,9 +160,9 @@ def _with_interval(
     if value is None:
         return None
     found = variance(_derivatives(function, logs, curves)) if variance else None
-    if found is None or not found.n or not math.isfinite(found.variance):
+    if found is None or not found.n or not math.isfinite(found.pictures + found.seeds):
         return value, None, None
-    half = found.quantile * math.sqrt(found.variance)
+    half = found.half()
     return value, value - half, value + half
 
 

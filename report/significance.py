@@ -94,8 +94,8 @@ def difference(a: Sequence[dict], b: Sequence[dict], answers: Answers) -> interv
 def tests(groups: Sequence[RunGroup], answers: Answers) -> pa.Table:
     """Test each pair of methods at every column where both count, for models with the same starting weights.
 
-    One seed each: McNemar's exact test. Several: Student's t of the mean difference over seeds and pictures,
-    with the variance of ``intervals``. Models without per-sample results are left out.
+    One seed each: McNemar's exact test. Several: one less the level at which the interval over seeds and
+    pictures of ``intervals`` ends at 0. Models without per-sample results are left out.
     """
     places: dict[tuple, list[tuple[RunGroup, list[dict]]]] = defaultdict(list)
     for group in groups:
