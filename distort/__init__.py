@@ -3,6 +3,7 @@
 >>> import distort
 >>> distort.run("imagenet/val", "val", distortions="paper", workers=8)
 >>> distort.add("val", distortions=["avif-30", "jxl-40"])
+>>> distort.measure("val", metrics=["ms-ssim", "psnr-y"])
 
 ``distort.codecs`` distorts single arrays: ``distort.codecs.get("jpeg-10").roundtrip(rgb)``.
 """
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from distort.api import Incomplete, add, run
     from distort.job import Summary
+    from distort.measuring import Measurements, measure
 
-__all__ = ["Incomplete", "Summary", "add", "run"]
+__all__ = ["Incomplete", "Measurements", "Summary", "add", "measure", "run"]
 
 
 def __getattr__(name: str) -> object:
@@ -24,6 +26,10 @@ def __getattr__(name: str) -> object:
         from distort import api
 
         return getattr(api, name)
+    if name in ("Measurements", "measure"):
+        from distort import measuring
+
+        return getattr(measuring, name)
     if name == "Summary":
         from distort.job import Summary
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from report import accuracy, gather, groups, published, results, significance
+from report import accuracy, gather, groups, metrics, published, results, significance
 from report.answers import Answers
 from report.deltas import Deltas
 from shards.dataset import Dataset
@@ -29,6 +29,7 @@ class Contents:
     deltas: pa.Table
     calibration: pa.Table
     confusion: pa.Table
+    metrics: pa.Table = field(default_factory=metrics.METRICS.empty_table)
     groups: list[groups.RunGroup] = field(default_factory=list)
     answers: Answers = field(default_factory=Answers)
     published: list[dict] = field(default_factory=list)
@@ -66,7 +67,8 @@ def collect(
         scores.append(published.accuracy(table, measured[-1]))
     together, scored = pa.concat_tables(measured), pa.concat_tables(scores)
     all_gains = pa.concat_tables([gains, *map(published.gains, scores[1:])])
-    deltas = Deltas(pictures, found, answers).table(together, scored, all_gains, anchor)
+    further, left_out = metrics.metrics(labels, own)
+    deltas = Deltas(pictures, found, answers).table(together, scored, all_gains, anchor, further)
     curves = {row[side] for row in deltas.select(["anchor", "test"]).to_pylist() for side in ("anchor", "test")}
     if anchor and anchor not in curves:
         raise ValueError(f"no curve '{anchor}' to compare with: there are {', '.join(sorted(curves)) or 'none'}")
@@ -81,12 +83,14 @@ def collect(
         deltas,
         behaviour.calibration(found),
         behaviour.confusion(found, {label: data.plan.classes or () for label, data in labels.items()}),
+        further,
         found,
         answers,
         list(published_tables),
         [
             *results.limited(results_files),
             *gather.incomplete(own),
+            *left_out,
             *foreign_columns(runs, own),
             *partial(runs, own),
             *unrecorded(found),

@@ -19,8 +19,8 @@ from report.groups import BASELINE, RunGroup
 from report.names import by
 
 #: ``bd_rate`` in percent: how many more bytes the test needs for the same quality; negative saves.
-#: ``bd_quality`` in dB or percentage points: how much better the test is for the same bytes. The other fields
-#: are ``bd.Delta``'s.
+#: ``bd_quality`` in the unit of the quality (dB, percentage points): how much better the test is for the same
+#: bytes. The other fields are ``bd.Delta``'s.
 DELTAS = pa.schema(
     [
         *((name, pa.string()) for name in ("dataset", "quality", "between", "arch", "curve", "anchor", "test")),
@@ -42,6 +42,8 @@ class Measured:
     distortion: str
     runs: Sequence[dict] = ()
     cluster: tuple = ()  #: points of one cluster share their trainings, seed by seed
+    metric: str | None = None  #: the quality of a point without runs; None: PSNR
+    sign: int = 1  #: -1 for a metric of which less is better
 
 
 class Deltas:
@@ -57,7 +59,12 @@ class Deltas:
         }
 
     def table(
-        self, measured: pa.Table, accuracy: pa.Table, gains: pa.Table, anchor: str | None = None
+        self,
+        measured: pa.Table,
+        accuracy: pa.Table,
+        gains: pa.Table,
+        anchor: str | None = None,
+        metrics: pa.Table | None = None,
     ) -> pa.Table:
         """``anchor`` names the curve that others are compared with; None: the first one."""
         found = []
@@ -65,6 +72,10 @@ class Deltas:
         for dataset, part in by(rows, "dataset").items():
             curves = {name: self._pictures(members) for name, members in by(part, "series").items()}
             found += self._against({"dataset": dataset, "quality": "PSNR", "between": "codecs"}, curves, anchor)
+        rows = [row for row in metrics.to_pylist() if row["bpp_mean"] and not row["sampled"]] if metrics else []
+        for (dataset, title), part in by(rows, "dataset", "title").items():
+            curves = {name: self._metric(members) for name, members in by(part, "series").items()}
+            found += self._against({"dataset": dataset, "quality": title, "between": "codecs"}, curves, anchor)
         rows = [row for row in accuracy.to_pylist() if row["bpp_mean"]]
         for (dataset, arch, _), part in by(rows, "dataset", "arch", "method").items():
             curves = {name: self._accuracies(members) for name, members in by(part, "series").items()}
@@ -123,6 +134,15 @@ class Deltas:
             Point(row["bpp_mean"], row["psnr_mean"], Measured(row["dataset"], row["distortion"])) for row in rows
         ]
 
+    def _metric(self, rows: list[dict]) -> list[Point]:
+        points = []
+        for row in rows:
+            sign = 1 if row["higher_is_better"] else -1
+            source = Measured(row["dataset"], row["distortion"], metric=row["metric"], sign=sign)
+            quality = None if row["mean"] is None else sign * row["mean"]
+            points.append(Point(row["bpp_mean"], quality, source))
+        return points
+
     def _accuracies(self, rows: list[dict]) -> list[Point]:
         points = []
         for row in rows:
@@ -148,9 +168,14 @@ class Deltas:
                 return None
             constant = constant + by_rate / (np.log(10) * point.rate) * (column["bpp"] - point.rate)
             if not point.source.cluster:
-                finite = np.isfinite(column["psnr"])  # the mean is over the pictures that differ
+                values = column["psnr"]
+                if name := point.source.metric:
+                    values = point.source.sign * self.pictures.metric(
+                        point.source.dataset, point.source.distortion, name
+                    )
+                finite = np.isfinite(values)  # the mean is over the pictures that have a value
                 share = by_quality * len(finite) / finite.sum()
-                constant = constant + share * np.where(finite, column["psnr"] - point.quality, 0.0)
+                constant = constant + share * np.where(finite, values - point.quality, 0.0)
                 continue
             answers = self.answers.matrix(point.source.runs)
             if answers is None:

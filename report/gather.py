@@ -85,6 +85,7 @@ class PictureTables:
     def __init__(self, datasets: Mapping[str, Dataset], answers: Answers):
         self.datasets, self.answers = datasets, answers
         self._columns: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+        self._metrics: dict[tuple[str, str, str], np.ndarray] = {}
 
     def plan(self, dataset: str) -> str | None:
         return self.datasets[dataset].plan.hash if dataset in self.datasets else None
@@ -103,6 +104,17 @@ class PictureTables:
             found["psnr"][order] = table["psnr"].fill_null(np.inf).to_numpy()
             self._columns[dataset, distortion] = found
         return self._columns[dataset, distortion]
+
+    def metric(self, dataset: str, distortion: str, name: str) -> np.ndarray:
+        """A metric of ``distort measure``, float (n,); NaN where it is not defined."""
+        place = (dataset, distortion, name)
+        if place not in self._metrics:
+            data = self.datasets[dataset]
+            table = data.table(distortion, ["key", name])
+            order = self.answers.order(data.plan.hash, table["key"])
+            self._metrics[place] = np.full(len(self.answers.keys(data.plan.hash)), np.nan)
+            self._metrics[place][order] = table[name].to_numpy()
+        return self._metrics[place]
 
 
 def labelled(datasets: Sequence[Dataset]) -> dict[str, Dataset]:

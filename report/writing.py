@@ -26,6 +26,7 @@ DPI = 200
 #: Why a table of ``Contents`` may be empty.
 NEEDS = {
     "measured": "no dataset was given",
+    "metrics": "no further metrics were measured; 'distort measure' adds them",
     "accuracy": "no results were given; --results adds them",
     "calibration": "no results with confidences were given; 'train evaluate' writes them now",
     "own_gains": "no expert or other model trained for a column was given; --results adds them",

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from shards import metrics
 from shards.access import ColumnReader, Entry, Files, Samples, read_tuples
 from shards.column import COLUMN, read_column, settings_sha256
 from shards.errors import DatasetError, StorageError
@@ -118,15 +119,20 @@ class Dataset:
             )
 
     def parquet(self, name: str, shard: int, columns: list[str] | None = None) -> tuple[pa.Table, Mark]:
-        """The rows of one shard of a column and its commit mark. ``columns`` selects Parquet columns.
+        """The rows of one shard of a column and its commit mark.
 
-        Raises DatasetError when the file is missing, damaged, or of another plan, column or settings.
+        ``columns`` selects Parquet columns and metrics that ``distort measure`` has added; None: all Parquet
+        columns. Raises DatasetError when a file is missing, damaged, or of another plan, column or settings.
         """
+        extra = [field for field in columns or () if field not in ROWS_SCHEMA.names]
+        stored = columns
+        if columns and extra:
+            stored = list(dict.fromkeys([*(field for field in columns if field not in extra), "key"]))
         file = shard_name(column_folder(name), shard, "parquet")
         where = f"{self.storage.url}/{file}"
         try:
-            with self._parquet(file) as parquet:
-                table = parquet.read(columns, use_threads=False)
+            with self.parquet_file(file) as parquet:
+                table = parquet.read(stored, use_threads=False)
                 mark = _mark(parquet)
         except FileNotFoundError:
             raise DatasetError(f"{where} is missing: the shard is not finished; run distort again") from None
@@ -151,7 +157,10 @@ class Dataset:
             )
         if "key" in table.column_names:
             check_keys(table["key"], where)
-        return table, mark
+        for metric in extra:
+            found = metrics.values(self, name, metric, shard, table["key"], mark)
+            table = table.append_column(metric, found)
+        return table.select(columns) if columns and extra else table, mark
 
     def read(self, *columns: str, shards: Iterable[int] | None = None) -> Iterator[tuple]:
         """Yield ``(key, label, entry, …)`` for every sample, one ``Entry`` per column, in the given order.
@@ -169,10 +178,16 @@ class Dataset:
             yield from read_tuples(readers, shard)
 
     def table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """All committed rows of a column, in order. ``columns`` selects Parquet columns. Raises DatasetError."""
+        """All committed rows of a column, in order; ``columns`` as in ``parquet``. Raises DatasetError."""
         parts = [self.parquet(name, shard, columns)[0] for shard in sorted(self.committed(name))]
-        empty = ROWS_SCHEMA.empty_table() if columns is None else ROWS_SCHEMA.empty_table().select(columns)
+        fields = [pa.field(field, pa.float64()) for field in columns or () if field not in ROWS_SCHEMA.names]
+        schema = pa.schema([*ROWS_SCHEMA, *fields])
+        empty = schema.empty_table().select(ROWS_SCHEMA.names if columns is None else columns)
         return pa.concat_tables([empty, *(part.replace_schema_metadata(None) for part in parts)])
+
+    def metrics(self, name: str) -> list[str]:
+        """The metrics that ``distort measure`` has added to a column; ``table`` reads them by name."""
+        return metrics.names(self, name)
 
     def find(self, key: str) -> tuple[int, dict[str, dict]]:
         """The shard that holds ``key``, and its row in every column that has it. Raises DatasetError."""
@@ -186,7 +201,7 @@ class Dataset:
 
     def bad_pictures(self, shard: int) -> int:
         """Number of pictures of a shard that could not be read. Raises DatasetError."""
-        with suppress(FileNotFoundError), self._parquet(shard_name(ERRORS, shard, "parquet")) as parquet:
+        with suppress(FileNotFoundError), self.parquet_file(shard_name(ERRORS, shard, "parquet")) as parquet:
             return parquet.metadata.num_rows
         return 0
 
@@ -198,12 +213,12 @@ class Dataset:
         """``source`` and ``reason`` of every picture that could not be read, or of those of some shards."""
         tables = [ERRORS_SCHEMA.empty_table()]
         for shard in sorted(self.shards_with_errors()) if shards is None else shards:
-            with self._parquet(shard_name(ERRORS, shard, "parquet")) as parquet:
+            with self.parquet_file(shard_name(ERRORS, shard, "parquet")) as parquet:
                 tables.append(parquet.read(ERRORS_SCHEMA.names, use_threads=False).cast(ERRORS_SCHEMA))
         return pa.concat_tables(tables)
 
     @contextmanager
-    def _parquet(self, file: str) -> Iterator[pq.ParquetFile]:
+    def parquet_file(self, file: str) -> Iterator[pq.ParquetFile]:
         """Open a Parquet file of the dataset. Errors name the file and say what to do."""
         where = f"{self.storage.url}/{file}"
         try:

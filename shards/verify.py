@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import entry_points
 from typing import Any
 
+from shards import metrics
 from shards.access import cut
 from shards.clients import INDEX
 from shards.column import COLUMN
@@ -62,6 +63,8 @@ def _verify(dataset: Dataset, decode: Decoder | None, watch: Watch | None) -> It
             yield from problems
             if watch:
                 watch(done, len(tasks))
+    for name in dataset.columns:
+        yield from metrics.problems(dataset, name)
     yield from _teachers(dataset)
 
 
@@ -117,7 +120,7 @@ def _strangers(dataset: Dataset) -> Iterator[str]:
             yield f"{name}: a folder without {COLUMN} is not a column"
     for folder in sorted({*columns, ERRORS}):
         for name in dataset.storage.listing(folder):
-            if not _shards_of(dataset, [name]) and name not in (COLUMN, INDEX):
+            if not _shards_of(dataset, [name]) and name not in (COLUMN, INDEX, metrics.METRICS):
                 yield f"{folder}/{name}: not a file of this plan, which has {dataset.plan.shards} shards"
 
 

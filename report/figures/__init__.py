@@ -28,6 +28,16 @@ FIGURES = [
         rates=True,
     ),
     Spec(
+        "rate-metric",
+        "Rate and further metrics",
+        "What 'distort measure' has added, against the mean size of the files: means over pictures, medians of "
+        "times.",
+        "metrics",
+        rate.rate_metric,
+        per=("title",),
+        rates=True,
+    ),
+    Spec(
         "fig4-rate-accuracy",
         "Rate and accuracy (Fig. 4)",
         "Top-1 accuracy against the mean size of the files, one panel per method; the dashed line is the accuracy "

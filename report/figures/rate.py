@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from report import look
 from report.figures.spec import NothingToShow, label, sentence
 from report.labels import label_curves
+from report.metrics import heading
 from report.names import by
 
 NAMES = {"psnr": "PSNR (dB)", "ssim": "SSIM"}
@@ -25,9 +26,20 @@ def rate_ssim(table: pa.Table) -> Figure:
 
 
 def _rate(table: pa.Table, quality: str) -> Figure:
-    rows = [row for row in table.to_pylist() if row["bpp_mean"] and row[f"{quality}_mean"] is not None]
+    return _curves(table, f"{quality}_mean", NAMES[quality], "mean")
+
+
+def rate_metric(table: pa.Table) -> Figure:
+    """A further metric against mean rate in bits per pixel, from ``metrics``; one panel per dataset."""
+    first = table.slice(0, 1).to_pylist()[0]
+    field = "median" if first["sampled"] else "mean"
+    return _curves(table, field, heading(first), field)
+
+
+def _curves(table: pa.Table, field: str, unit: str, kind: str) -> Figure:
+    rows = [row for row in table.to_pylist() if row["bpp_mean"] and row[field] is not None]
     if not rows:
-        raise NothingToShow(f"no column has both a bitstream and a finite {quality.upper()}")
+        raise NothingToShow(f"no column has both a bitstream and a finite {unit.split(' (')[0]}")
     groups = by(rows, "dataset")
     figure, axes = look.panels(len(groups))
     look.log_axis(axes[0].xaxis, [row["bpp_mean"] for row in rows])
@@ -35,10 +47,10 @@ def _rate(table: pa.Table, quality: str) -> Figure:
     for ax, (dataset, part) in zip(axes, groups.items(), strict=True):
         ax.set(
             xlabel="rate (bits per pixel)",
-            ylabel=f"mean {NAMES[quality]}",
+            ylabel=f"{kind} {unit}",
             title=dataset if len(groups) > 1 else "",
         )
-        lines.append((ax, series(ax, part, "bpp_mean", f"{quality}_mean", f"{NAMES[quality]}")))
+        lines.append((ax, series(ax, part, "bpp_mean", field, unit)))
     finish(lines, rows)
     return figure
 

@@ -46,6 +46,7 @@ def sentence(row: dict, field: str, unit: str) -> str:
 
 
 def shown(value: float, unit: str) -> str:
-    if unit == "SSIM":
+    _, _, name = unit.rstrip(")").partition(" (")
+    if not name and abs(value) <= 1:
         return f"{value:.4f}"
-    return f"{value:.2f}" + (" dB" if "dB" in unit else " %" if "%" in unit else "")
+    return f"{value:.2f} {name}".rstrip()

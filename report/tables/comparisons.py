@@ -55,9 +55,10 @@ def mcnemar(contents: Contents) -> Table | None:
     ]
     planned = sum(row["planned"] for row in records)
     note = (
-        "Methods on the same pictures, two-sided: McNemar's exact test for one seed; for several, Student's t "
-        f"over pictures and seeds. The last column is corrected (Holm) for the {planned} planned tests, models "
-        f"against their fine-tuned baselines, which come first, and apart for the other {len(records) - planned}."
+        "Methods on the same pictures, two-sided: McNemar's exact test for one seed; for several, whether the "
+        "interval over pictures and seeds holds 0. The last column is corrected (Holm) for the "
+        f"{planned} planned tests, models against their fine-tuned baselines, which come first, and apart for the "
+        f"other {len(records) - planned}."
     )
     return Table("mcnemar", "Method against method, picture by picture", note, columns, records)
 
@@ -78,7 +79,7 @@ def bd_rates(contents: Contents) -> Table | None:
         Column("anchor", lambda row: Text(row["anchor"]), left=True),
         Column("test", lambda row: Text(row["test"]), left=True),
         Column("BD-rate (%)", lambda row: _delta(row, "bd_rate", 1)),
-        Column("BD-quality (dB, points)", lambda row: _delta(row, "bd_quality", 2)),
+        Column("BD-quality (dB, points)", lambda row: _delta(row, "bd_quality", _digits(row))),
         Column(
             "overlap", lambda row: Text() if row["bd_rate"] is None else Text(f"{row['overlap']:.0%}"), aside=True
         ),
@@ -86,12 +87,18 @@ def bd_rates(contents: Contents) -> Table | None:
     ]
     note = (
         "BD-rate: how many more bytes the test needs than the anchor for the same quality, over the qualities "
-        "that both reach; negative saves. BD-quality: how much better it is for the same bytes, in dB of PSNR or "
-        "points of top-1. Piecewise cubic interpolation through log rate; points that tie or fall are pooled with "
-        "their neighbour; fewer than four points are flagged. Overlap: shared part of the quality ranges; with "
-        f"little of it, the number is about that part only. {INTERVALS}"
+        "that both reach; negative saves. BD-quality: how much better it is for the same bytes, in the unit of "
+        "the quality: dB of PSNR, points of top-1. Piecewise cubic interpolation through log rate; points that "
+        "tie or fall are pooled with their neighbour; fewer than four points are flagged. Overlap: shared part of "
+        f"the quality ranges; with little of it, the number is about that part only. {INTERVALS}"
     )
     return Table("bd-rate", "Bjøntegaard deltas", note, columns, records)
+
+
+def _digits(row: dict) -> int:
+    """Four decimals for a metric that is a fraction, such as MS-SSIM."""
+    fraction = row["quality"] not in ("PSNR", "accuracy") and abs(row["bd_quality"] or 0) < 0.1
+    return 4 if fraction else 2
 
 
 def _delta(row: dict, name: str, digits: int) -> Text:
