@@ -106,6 +106,11 @@ def printed(width: float) -> Iterator[None]:
         _width.reset(token)
 
 
+def on_paper() -> bool:
+    """Whether figures are being drawn to be printed; see ``printed``."""
+    return _width.get() is not None
+
+
 def scaled(width: float) -> float:
     """The print scale of a figure that is ``width`` inches wide on the page."""
     return (_width.get() or width) / width

@@ -6,8 +6,11 @@ from typing import Any
 
 import matplotlib as mpl
 import pyarrow as pa
+from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 
 from report import look, names
 from report.figures.spec import NothingToShow
@@ -64,12 +67,6 @@ def _heat_map(cells: dict[tuple[str, str], float], colours: str, norm: Normalize
     mesh = ax.pcolormesh(grid, cmap=palette, norm=norm, rasterized=not numbered, **lines)
     for (row, column), value in cells.items():
         x, y = tested.index(column) + 0.5, trained.index(row) + 0.5
-        red, green, blue, _ = palette(norm(value))
-        if numbered:
-            ink = DARK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else LIGHT
-            text = f"{value:{sign}.1f}".replace("-", "−")
-            weight = "bold" if row == column else "normal"
-            ax.text(x, y, text, ha="center", va="center", fontsize=15 * size, color=ink, fontweight=weight)
         look.hover(ax, [x], [y], [f"trained on {row}\ntested on {column}\n{title} {value:{sign}.2f}"])
     fitted = max(len(trained), len(tested)) <= 2 * NUMBERS
     ax.set_xticks(
@@ -83,4 +80,30 @@ def _heat_map(cells: dict[tuple[str, str], float], colours: str, norm: Normalize
     ax.spines[:].set_visible(False)
     bar = figure.colorbar(mesh, ax=ax, label=title, fraction=0.05, pad=0.02)
     bar.outline.set_visible(False)
+    points, digits = _fitting(ax, [*cells.values()], len(tested), sign) if look.on_paper() else (15 * size, 1)
+    for (row, column), value in cells.items() if numbered and points else ():
+        x, y = tested.index(column) + 0.5, trained.index(row) + 0.5
+        red, green, blue, _ = palette(norm(value))
+        ink = DARK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else LIGHT
+        weight = "bold" if row == column else "normal"
+        text = _number(value, sign, digits)
+        ax.text(x, y, text, ha="center", va="center", fontsize=points, color=ink, fontweight=weight)
     return figure
+
+
+def _number(value: float, sign: str, digits: int) -> str:
+    return f"{value:{sign}.{digits}f}".replace("-", "−")
+
+
+def _fitting(ax: Axes, values: list[float], columns: int, sign: str) -> tuple[float, int]:
+    """Font size in points and decimals of the numbers of printed cells; size 0 where not even integers fit."""
+    figure, points = ax.get_figure(root=True), mpl.rcParams["font.size"]
+    assert figure is not None
+    figure.draw_without_rendering()
+    room = 72 * ax.get_window_extent().width / figure.dpi / columns
+    bold = FontProperties(weight="bold")
+    for digits in (1, 0):
+        texts = {_number(value, sign, digits) for value in values}
+        if max(TextPath((0, 0), text, points, prop=bold).get_extents().width for text in texts) + 2 < room:
+            return points, digits
+    return 0.0, 0

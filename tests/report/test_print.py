@@ -6,13 +6,26 @@ import subprocess
 
 import matplotlib as mpl
 import pytest
+from matplotlib.colors import Normalize
 
 from report import look, writing
-from report.figures import FIGURES
+from report.figures import FIGURES, matrix
 
-pytestmark = pytest.mark.skipif(not shutil.which("pdffonts"), reason="no pdffonts: apt-get install poppler-utils")
+pdf_tools = pytest.mark.skipif(not shutil.which("pdffonts"), reason="no pdffonts: apt-get install poppler-utils")
 
 
+@pytest.mark.parametrize(("count", "shown"), [(4, "62.5"), (9, "62"), (24, None)])
+def test_numbers_of_a_printed_heat_map_are_of_8_points_with_as_many_decimals_as_fit(count, shown):
+    names = [f"jpeg-{quality}" for quality in range(1, count + 1)]
+    cells = {(row, column): 62.5 for row in names for column in names}
+    with mpl.rc_context(look.RC), look.printed(look.WIDTHS["column"]):
+        axes = matrix._heat_map(cells, "cividis", Normalize(0, 100), "top-1 (%)", sign="").axes[0]
+    assert {text.get_text() for text in axes.texts} == ({shown} if shown else set())
+    assert all(text.get_fontsize() == 8 for text in axes.texts)
+    assert len(axes.hover) == count**2
+
+
+@pdf_tools
 @pytest.mark.parametrize("name", ["rate-psnr", "rate-methods", "gain", "fig5-train-test"])
 def test_a_pdf_is_as_wide_as_it_is_printed_and_holds_text(collected, name, tmp_path):
     spec = next(spec for spec in FIGURES if spec.name == name)
