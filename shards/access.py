@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from shards.dataset import Dataset, Mark
 
 OPEN_FILES = 16  #: files that one reader keeps open
-SHARDS_HELD = 16  #: number of shards whose rows a column reader keeps in memory
-#: Two ranges with a gap of at most this many bytes are read as one: on a disk, on an object store.
-NEAR, NEAR_REMOTE = 2**13, 2**18
+SHARDS_HELD = 64  #: number of shards whose rows a column reader keeps in memory
+NEAR = 2**18  #: behind a url, two ranges with a gap of at most this many bytes are one request
+GAP = 2**13  #: on a disk, ranges with gaps of this many bytes on average are announced to the kernel together
+FADVISE = getattr(os, "posix_fadvise", None)  #: absent on macOS
 AT_ONCE = 16  #: Parquet files opened at the same time
 PLACE = ["key", "label", "offset", "size"]  #: the Parquet columns needed to find a bitstream
 
@@ -75,7 +76,6 @@ class Files:
         self._sizes: dict[str, dict[str, int | None]] = {}
         self._checked: set[str] = set()
         self._lock = Lock()
-        self.near = NEAR if storage.local or self.cache else NEAR_REMOTE
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_open": OrderedDict(), "_lock": None}  # each process opens its own
@@ -101,20 +101,45 @@ class Files:
         return self._bytes(file, start, stop)
 
     def _bytes(self, file: Stored, start: int, stop: int) -> bytes:
+        return self.ranges(file, [start], [stop])[0]
+
+    def ranges(self, file: Stored, starts: Sequence[int], stops: Sequence[int]) -> list[bytes]:
+        """Several byte ranges of a file, in ascending order. Raises DatasetError like ``read``.
+
+        On a disk exactly these bytes are read. Behind a url, ranges with small gaps share a request.
+        """
         try:
             if self.storage.local or self.cache:
-                with self._lock:
-                    data = os.pread(self._descriptor(file), stop - start, start)
+                found = self._from_disk(file, starts, stops)
             else:
-                self._require_size(file, self._remote_size(file.name))
-                data = self.storage.read(file.name, start, stop)
+                found = self._by_requests(file, starts, stops)
         except FileNotFoundError:
             raise DatasetError(f"{self._where(file)} is missing; {file.again}") from None
-        if len(data) != stop - start:
+        if sum(map(len, found)) != sum(stops) - sum(starts):
             raise DatasetError(
-                f"{self._where(file)} ends before byte {stop}: truncated or replaced; delete it and {file.again}"
+                f"{self._where(file)} ends before byte {max(stops)}: truncated or replaced; "
+                f"delete it and {file.again}"
             )
-        return data
+        return found
+
+    def _from_disk(self, file: Stored, starts: Sequence[int], stops: Sequence[int]) -> list[bytes]:
+        with self._lock:  # or another thread could close the descriptor
+            descriptor = self._descriptor(file)
+            span, payload = stops[-1] - starts[0], sum(stops) - sum(starts)
+            if FADVISE and len(starts) > 1 and 0 <= span - payload <= GAP * len(starts):
+                FADVISE(descriptor, starts[0], span, os.POSIX_FADV_WILLNEED)
+            return [os.pread(descriptor, stop - start, start) for start, stop in zip(starts, stops, strict=True)]
+
+    def _by_requests(self, file: Stored, starts: Sequence[int], stops: Sequence[int]) -> list[bytes]:
+        self._require_size(file, self._remote_size(file.name))
+        found: list[bytes] = []
+        while len(found) < len(starts):
+            first = last = len(found)
+            while last + 1 < len(starts) and 0 <= starts[last + 1] - stops[last] <= NEAR:
+                last += 1
+            data = self.storage.read(file.name, starts[first], stops[last])
+            found += cut(data, starts[first : last + 1], stops[first : last + 1], starts[first])
+        return found
 
     def _where(self, file: Stored) -> str:
         return f"{self.storage.url}/{file.name}"
@@ -226,24 +251,15 @@ class ColumnReader:
         return rows
 
     def read(self, shard: int, lo: int, hi: int) -> list[bytes]:
-        """The bitstreams of rows ``lo`` to ``hi`` (exclusive), in one sequential read. Raises DatasetError."""
+        """The bitstreams of rows ``lo`` to ``hi`` (exclusive), in order. Raises DatasetError."""
         return self.pick(shard, range(lo, hi))
 
     def pick(self, shard: int, wanted: Sequence[int]) -> list[bytes]:
-        """The bitstreams of some rows, in ascending order. Neighbours are fetched in one read."""
+        """The bitstreams of some rows, in ascending order. Behind a url, neighbours are fetched in one request."""
         rows = self.rows(shard)
         file = Stored(shard_name(column_folder(self.name), shard, "tar"), rows.mark.tar_size, rows.mark.tar_sha256)
         at = np.asarray(wanted, np.int64)
-        offsets, ends = rows.offsets[at].tolist(), rows.ends[at].tolist()
-        found: list[bytes] = []
-        while len(found) < len(offsets):
-            first = last = len(found)
-            while last + 1 < len(offsets) and 0 <= offsets[last + 1] - ends[last] <= self.files.near:
-                last += 1
-            part = slice(first, last + 1)
-            data = self.files.read(file, offsets[first], ends[last])
-            found += cut(data, offsets[part], ends[part], offsets[first])
-        return found
+        return self.files.ranges(file, rows.offsets[at].tolist(), rows.ends[at].tolist())
 
     def entries(self, shard: int, lo: int, hi: int) -> list[Entry]:
         """The pictures of rows ``lo`` to ``hi`` (exclusive) with their rate, PSNR and SSIM."""

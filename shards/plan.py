@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import string
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +21,9 @@ from shards.errors import DatasetError
 from shards.storage import Storage
 
 DATASET_SCHEMA = 1
-KEY = r"^[A-Za-z0-9_-]{1,100}$"
+KEY_MAX = 100  #: characters of a key
+KEY = rf"^[A-Za-z0-9_-]{{1,{KEY_MAX}}}$"
+KEY_BYTES = f"{string.ascii_letters}{string.digits}_-".encode()  #: the same characters
 FILE = "dataset.json"
 MANIFEST = "manifest.parquet"
 
@@ -162,10 +165,19 @@ def check_keys(keys: pa.ChunkedArray, where: str) -> None:
 
     ``where`` names the file with the keys in the message.
     """
+    if pa.types.is_string(keys.type) and _plain(keys):
+        return
     strange = pc.invert(pc.match_substring_regex(keys, KEY))
     if pc.any(strange).as_py():
         key = keys.filter(strange)[0].as_py()
         raise DatasetError(f"{where} has the key {key[:80]!r}; keys are 1 to 100 letters, digits, _ and -")
+
+
+def _plain(keys: pa.ChunkedArray) -> bool:
+    """Whether all keys are well-formed, decided on their bytes: far faster than a regular expression on each."""
+    shortest, longest = pc.min_max(pc.binary_length(keys)).as_py().values()
+    data = b"".join(chunk.buffers()[-1] or b"" for chunk in keys.chunks)  # holds more than a slice: still true
+    return bool(shortest) and longest <= KEY_MAX and not data.translate(None, KEY_BYTES)
 
 
 def check_manifest(storage: Storage, plan: Plan) -> None:

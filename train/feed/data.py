@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-import mmap
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from operator import attrgetter
+from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch import Tensor
 from distort.codecs import ColumnDecoder, decoder, get
 from distort.codecs.headers import UNKNOWN, Header, header_of, read_header
 from distort.distortion import Distortion, generator
-from shards.access import ColumnReader, Files, same_rows
+from shards.access import ColumnReader, Files, Rows, same_rows
 from shards.dataset import Dataset
 from shards.errors import DatasetError
 from train.feed.slices import ROW_BITS, Read, reads, split_place
@@ -30,12 +31,15 @@ if TYPE_CHECKING:
     from train.methods.reads import Mixture
 
 CHUNK = 64  #: rows of one sequential read
-UNDER_WAY = 8  #: concurrent reads of a remote dataset in each worker, to hide latency
+#: Concurrent reads of a remote dataset in each worker, and how many reads before its first one the rows of a shard
+#: are fetched, which takes several requests one after another.
+UNDER_WAY, ROWS_AHEAD = 16, 48
 #: A batch begins at an address of 32 n + 16. At multiples of 32 libjpeg-turbo's writes bypass the caches, and then
 #: decoding a 224x224 picture of JPEG-10 takes 1.3 times as long (benchmarks/loader.py measures it).
 ALIGNMENT, OFFSET = 32, 16
+PLACE, SHAPE = attrgetter("place"), attrgetter("shape")
 
-
+Allocate = Callable[[int], np.ndarray]  #: gives so many bytes of memory, or more: uint8 (bytes,)
 Room = Mapping[str, np.ndarray]  #: picture -> uint8 (batch, height, width, 3), to decode into
 
 
@@ -68,6 +72,10 @@ class Batch(NamedTuple):
         return self.apply(lambda tensor: tensor.to(device, non_blocking=True))
 
 
+def _new_memory(size: int) -> np.ndarray:
+    return np.empty(size, np.uint8)
+
+
 @dataclass(frozen=True)
 class Source:
     """A dataset and what to read of it; every worker opens it for itself."""
@@ -85,8 +93,8 @@ class EncodedSample(NamedTuple):
     place: int
     key: str
     label: int
-    bitstreams: list[bytes]  #: one for each picture
-    drawn: list[int]  #: and the index of its column
+    bitstreams: tuple[bytes, ...]  #: one for each picture
+    drawn: tuple[int, ...]  #: and the index of its column
     teacher: np.ndarray | None
 
 
@@ -101,10 +109,14 @@ class PictureReader:
 
     def draw(self, seed: int, epoch: int, keys: Sequence[str]) -> list[int]:
         """Index of the column to read for each key."""
-        return [self.mixture.draw(seed, epoch, key) if self.mixture else 0 for key in keys]
+        if not self.mixture:
+            return [0] * len(keys)
+        return [self.mixture.draw(seed, epoch, key) for key in keys]
 
     def bitstreams(self, shard: int, rows: Sequence[int], drawn: Sequence[int]) -> list[bytes]:
         """One for each row, of the column that was drawn for it."""
+        if len(self.columns) == 1:
+            return self.columns[0].pick(shard, rows)
         found: dict[int, bytes] = {}
         for i, column in enumerate(self.columns):
             mine = [row for row, index in zip(rows, drawn, strict=True) if index == i]
@@ -185,15 +197,22 @@ class Reader:
         self.columns = list(columns.values())
         self.teacher = None if source.teacher is None else CachedTeacher(dataset, source.teacher, files)
         self._compared: set[int] = set()
+        self._opening: dict[int, Lock] = {}
+
+    def open(self, shard: int) -> Rows:
+        """The rows of a shard. Raises DatasetError when the columns do not hold the same keys."""
+        with self._opening.setdefault(shard, Lock()):  # threads that need the same shard fetch its rows once
+            index = self.columns[0].rows(shard)
+            if shard not in self._compared:
+                same_rows(self.columns, shard)
+                if self.teacher:
+                    self.teacher.match(shard, index.keys.to_pylist())
+                self._compared.add(shard)
+            return index
 
     def samples(self, shard: int, rows: Sequence[int]) -> list[EncodedSample]:
         """Some rows of a shard, ascending. Raises DatasetError when the columns do not hold the same keys."""
-        index = self.columns[0].rows(shard)
-        if shard not in self._compared:
-            same_rows(self.columns, shard)
-            if self.teacher:
-                self.teacher.match(shard, index.keys.to_pylist())
-            self._compared.add(shard)
+        index = self.open(shard)
         lo, count = rows[0], rows[-1] - rows[0] + 1
         keys, labels = (part.slice(lo, count).to_pylist() for part in (index.keys, index.labels))
         if count > len(rows):
@@ -206,23 +225,21 @@ class Reader:
         if self.teacher:
             scores = self.teacher.read(shard, lo, lo + count)[np.asarray(rows) - lo]
         places = [shard << ROW_BITS | row for row in rows]
-        parts = zip(zip(*bitstreams, strict=True), zip(*drawn, strict=True), scores, strict=True)
-        return [
-            EncodedSample(place, key, label, list(data), list(choice), score)
-            for place, key, label, (data, choice, score) in zip(places, keys, labels, parts, strict=True)
-        ]
+        parts = zip(*bitstreams, strict=True), zip(*drawn, strict=True), scores
+        fields = zip(places, keys, labels, *parts, strict=True)
+        return list(map(EncodedSample._make, fields))
 
-    def memory(self, place: int, batch: int, shared: bool = False) -> Room:
-        """Allocate memory for the pictures of a batch, with the sizes of the sample at ``place``.
+    def memory(self, place: int, batch: int, allocate: Allocate = _new_memory) -> Room:
+        """Memory for the pictures of a batch, with the sizes of the sample at ``place``.
 
-        ``shared``: with processes forked later, as anonymous memory, so /dev/shm cannot fill up.
+        By default it is new.
         """
         shard, row = map(int, split_place(np.asarray(place)))
         room = {}
         for picture in self.pictures:
             table = picture.columns[0].rows(shard).table
             shape = (batch, table["height"][row].as_py(), table["width"][row].as_py(), 3)
-            room[picture.name] = _memory(math.prod(shape), shared).reshape(shape)
+            room[picture.name] = _aligned(math.prod(shape), allocate).reshape(shape)
         return room
 
     def batch(self, samples: Sequence[EncodedSample], room: Mapping[str, np.ndarray] | None = None) -> Batch:
@@ -235,15 +252,15 @@ class Reader:
 
     def around(self, images: dict[str, Tensor], samples: Sequence[EncodedSample]) -> Batch:
         """A batch of decoded pictures, with the labels and other data of their samples."""
-        places = np.array([sample.place for sample in samples], np.int64)
+        places, keys, labels, _, drawn, scores = zip(*samples, strict=True)
         return Batch(
             images,
-            torch.tensor([sample.label for sample in samples]),
-            [sample.key for sample in samples],
-            torch.from_numpy(np.stack(split_place(places), 1)),
-            torch.from_numpy(np.stack([np.asarray(s.teacher) for s in samples])) if self.teacher else None,
+            torch.from_numpy(np.array(labels)),
+            list(keys),
+            torch.from_numpy(np.stack(split_place(np.array(places)), 1)),
+            torch.from_numpy(np.stack(scores)) if self.teacher else None,
             {
-                picture.name: torch.tensor([sample.drawn[i] for sample in samples])
+                picture.name: torch.tensor([choice[i] for choice in drawn])
                 for i, picture in enumerate(self.pictures)
                 if picture.mixture
             },
@@ -262,7 +279,7 @@ class Reader:
         except ValueError:
             self._find_undecodable(picture, which, samples)
             raise
-        if {rgb.shape for rgb in decoded} == {out.shape[1:]}:
+        if set(map(SHAPE, decoded)) == {out.shape[1:]}:
             return
         for rgb, sample in zip(decoded, samples, strict=True):
             if rgb.shape != out.shape[1:]:
@@ -286,11 +303,9 @@ class Reader:
         return f"{self.url}: column '{column}', shard {sample.place >> ROW_BITS:06d}, key '{sample.key}'"
 
 
-def _memory(size: int, shared: bool) -> np.ndarray:
-    """uint8 (size,), uninitialised or zero, aligned for the fastest decoding."""
-    whole = size + ALIGNMENT + OFFSET
-    # numpy asks for huge pages, which few systems have for shared memory.
-    memory = np.frombuffer(mmap.mmap(-1, whole), np.uint8) if shared else np.empty(whole, np.uint8)
+def _aligned(size: int, allocate: Allocate) -> np.ndarray:
+    """uint8 (size,), at an address for the fastest decoding."""
+    memory = allocate(size + ALIGNMENT + OFFSET)
     start = (OFFSET - memory.ctypes.data) % ALIGNMENT
     return memory[start : start + size]
 
@@ -325,7 +340,8 @@ class Stream:
             for places in map(np.ndarray.tolist, mine):
                 for place in places:
                     while place not in held:
-                        held.update((sample.place, sample) for sample in next(fetched))
+                        samples = next(fetched)
+                        held.update(zip(map(PLACE, samples), samples, strict=True))
                 yield reader, [held.pop(place) for place in places]
 
 
@@ -337,7 +353,7 @@ def _fetched(reader: Reader, wanted: Iterable[Read]) -> Generator[list[EncodedSa
     pool = ThreadPoolExecutor(UNDER_WAY)
     try:
         under_way: deque[Future[list[EncodedSample]]] = deque()
-        for read in wanted:
+        for read in _opening(reader, wanted, pool):
             under_way.append(pool.submit(reader.samples, *read))
             if len(under_way) == UNDER_WAY:
                 yield under_way.popleft().result()
@@ -345,3 +361,16 @@ def _fetched(reader: Reader, wanted: Iterable[Read]) -> Generator[list[EncodedSa
             yield under_way.popleft().result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _opening(reader: Reader, wanted: Iterable[Read], pool: ThreadPoolExecutor) -> Iterator[Read]:
+    """The same reads. The rows of a shard are fetched in the background ``ROWS_AHEAD`` reads before its first."""
+    coming: deque[Read] = deque()
+    shard = None
+    for read in wanted:
+        if read.shard != shard:  # an error comes up again when its samples are read
+            pool.submit(reader.open, shard := read.shard)
+        coming.append(read)
+        if len(coming) > ROWS_AHEAD:
+            yield coming.popleft()
+    yield from coming

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import mmap
 import multiprocessing
 import signal
 import time
@@ -15,6 +17,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from shards.errors import DatasetError
@@ -26,6 +29,9 @@ PATIENCE = 2.0  #: seconds that workers get to exit before they are killed
 CONTEXT = multiprocessing.get_context("fork")
 #: The main process decides when to stop: a signal to the whole group must not kill the workers it waits for.
 NOT_THEIRS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+#: Shared memory of feeds that have ended, for the next ones: the first touch of a page costs more than half of
+#: decoding into it.
+_SPARE: list[np.ndarray] = []
 
 
 class Failure(NamedTuple):
@@ -74,7 +80,7 @@ def batches(
 
     ``workers`` processes read them, ``prefetch`` batches ahead each, and all of them end when the
     block ends, also by an error. With 0 the main process reads. ``pin``: into page-locked memory. Use a batch
-    before taking the next: its memory is reused.
+    before taking the next, and before the block ends: its memory is reused, also by the next feed.
 
     Raises DatasetError for what is wrong with the data, and OSError when a worker died.
     """
@@ -88,12 +94,13 @@ def batches(
         else None
     )
     started: list[Worker] = []
+    taken: list[np.ndarray] = []
     try:
         # One batch is in use, some are waiting, and the next one is being made.
         reader, place = Reader(stream.source), stream.batches[0][0]
+        allocate = functools.partial(_shared, taken)
         rooms = [
-            [reader.memory(place, stream.largest, shared=True) for _ in range(prefetch + 2)]
-            for _ in range(workers)
+            [reader.memory(place, stream.largest, allocate) for _ in range(prefetch + 2)] for _ in range(workers)
         ]
         for number in range(workers):
             started.append(_start(stream, number, prefetch, rooms, started))
@@ -101,6 +108,21 @@ def batches(
         yield _pinned(feed, pool) if pool else feed
     finally:
         _end(started, pool)
+        _SPARE.extend(taken)  # no worker writes to it any more
+
+
+def _shared(taken: list[np.ndarray], size: int) -> np.ndarray:
+    """At least ``size`` bytes that workers forked later share with this process; noted in ``taken``.
+
+    It is anonymous memory, so /dev/shm cannot fill up.
+    """
+    _SPARE.sort(key=len)
+    at = next((i for i, memory in enumerate(_SPARE) if len(memory) >= size), None)
+    if at is None:
+        del _SPARE[-1:]  # even the largest is too small: the new one replaces it
+    memory = np.frombuffer(mmap.mmap(-1, size), np.uint8) if at is None else _SPARE.pop(at)
+    taken.append(memory)
+    return memory
 
 
 def _here(stream: Stream) -> Iterator[Batch]:
