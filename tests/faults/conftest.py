@@ -27,3 +27,9 @@ def two_sets(tree, run, once):
 
     folder = once("two-sets", make)
     return [folder / "train", folder / "val"]
+
+
+@pytest.fixture
+def cat(tree):
+    """The bytes of a JPEG picture."""
+    return (tree / "animals" / "chelsea_0.jpg").read_bytes()

@@ -2,37 +2,19 @@
 
 import io
 import os
-import random
-import re
 import shutil
-import signal
 import socket
 import struct
 import tarfile
 import tempfile
-from contextlib import suppress
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 
 import distort
-import shards.cli
-from distort import crops, job
 from distort.pictures import BadPicture, load
 from distort.places import Disk
-from distort.planning import make_plan
 from distort.sources import SourceError, list_pictures, read
-from shards.dataset import Dataset
-from shards.errors import DatasetError
-from shards.plan import manifest_rows
-
-
-@pytest.fixture
-def cat(tree):
-    return (tree / "animals" / "chelsea_0.jpg").read_bytes()
 
 
 def make_tar(path, members):
@@ -314,62 +296,6 @@ def test_a_tar_cut_short_after_planning_makes_bad_pictures(tmp_path, cat):
         read(listing.root, *listing.pictures[0][::2], listing.pictures[0].size)
 
 
-# Names from data
-
-
-@pytest.mark.parametrize("name", ["../private/p.jpg", "/etc/passwd", "a/../../p.jpg", "s3://bucket/p.jpg"])
-def test_a_manifest_that_names_files_elsewhere_is_refused(dataset, tree, tmp_path, name):
-    d = tmp_path / "d"
-    shutil.copytree(dataset, d)
-    forge(d, "source", name)
-    with pytest.raises(SourceError, match=f"the manifest names {name}, which is outside {tree}"):
-        job.reopen(str(d), str(tree), None)
-
-
-def test_a_manifest_of_another_plan_is_refused(dataset, tree, tmp_path, run):
-    d = tmp_path / "d"
-    shutil.copytree(dataset, d)
-    forge(d, "source", "../p.jpg")
-    (d / "clean" / "000000.parquet").unlink()
-    work = ["distort", "run", tree, d, "--distortions", "jpeg-10", "--shard-size", 5]
-    assert "the manifest names ../p.jpg" in run(*work, "--planned").stderr
-    assert "manifest.parquet does not belong to its dataset.json" in run(*work).stderr
-    assert not (d / "clean" / "000000.parquet").exists()
-
-
-def test_a_list_may_name_files_elsewhere_because_a_person_wrote_it(tree, tmp_path):
-    (tmp_path / "lists").mkdir()
-    shutil.copy(tree / "things" / "coffee_0.jpg", tmp_path)
-    (tmp_path / "lists" / "list.csv").write_text(f"{tree}/animals/chelsea_0.jpg,1\n../coffee_0.jpg,0\n")
-    work = {"distortions": "jpeg-10", "workers": 1}
-    assert distort.run(tmp_path / "lists" / "list.csv", tmp_path / "d", **work).pictures == 2
-    (tmp_path / "d" / "clean" / "000000.parquet").unlink()
-    again = distort.run(tmp_path / "lists" / "list.csv", tmp_path / "d", **work, planned=True)
-    assert (again.shards, again.bad) == (1, 0)
-
-
-def forge(d, column, value):
-    table = pq.read_table(d / "manifest.parquet")
-    values = [value, *table[column].to_pylist()[1:]]
-    table = table.set_column(table.schema.get_field_index(column), table.schema.field(column), pa.array([*values]))
-    pq.write_table(table, d / "manifest.parquet", row_group_size=5)
-
-
-@pytest.mark.parametrize("key", ["../../../evil", "/evil", "a b", "", "x" * 200, "a\nb"])
-def test_keys_that_are_no_names_are_refused(dataset, tree, tmp_path, key):
-    d = tmp_path / "d"
-    shutil.copytree(dataset, d)
-    forge(d, "key", key)
-    with pytest.raises(DatasetError, match=r"manifest.parquet has the key .*letters, digits, _ and -"):
-        manifest_rows(Dataset(d).storage, Dataset(d).plan, 0)
-    column = d / "jpeg-10" / "000000.parquet"
-    table = pq.read_table(column)
-    keys = pa.array([key, *table["key"].to_pylist()[1:]])
-    pq.write_table(table.set_column(0, table.schema.field("key"), keys), column)
-    with pytest.raises(DatasetError, match=r"jpeg-10/000000.parquet has the key"):
-        Dataset(d).parquet("jpeg-10", 0)
-
-
 # Outputs
 
 
@@ -390,175 +316,3 @@ def test_preview_never_overwrites_its_picture(tree, tmp_path, run):
     os.mkfifo(tmp_path / "fifo.jpg")
     made = run("distort", "preview", tmp_path / "fifo.jpg", tmp_path / "sheet.png", "--distortions", "jpeg-10")
     assert "fifo.jpg: not a regular file" in made.stderr
-
-
-# Bad pictures
-
-
-def test_when_nearly_all_pictures_fail_nothing_is_begun(tree, tmp_path):
-    source, d = tmp_path / "source", tmp_path / "d"
-    shutil.copytree(tree / "animals", source)
-    for i in range(200):
-        (source / f"{i}.jpg").write_text("not a picture")
-    with pytest.raises(SourceError, match=r"pictures tried cannot be read:\n  \d+ x UnidentifiedImageError"):
-        distort.run(source, d, distortions="jpeg-10")
-    assert not d.exists()
-    assert distort.run(source, d, distortions="jpeg-10", max_bad=1).bad == 200
-
-
-def test_a_source_that_goes_bad_on_the_way_ends_the_run(tmp_path, run):
-    source, d = tmp_path / "source", tmp_path / "d"
-    source.mkdir()
-    for i in range(600):
-        Image.new("L", (16, 16), i % 256).save(source / f"{i:03d}.png")
-    for i in range(120):
-        (source / f"z{i}.jpg").write_bytes(b"")
-    work = ["distort", "run", source, d, "--distortions", "jpeg-10", "--crop", "none", "--keep-order"]
-    work += ["--shard-size", 120, "--workers", 1]
-    made = run(*work)
-    assert made.returncode == 1
-    found = re.search(
-        r"(\d+) of the first \1 pictures of shard 000005 cannot be read, \1 of them: empty", made.stderr
-    )
-    assert 100 <= int(found[1]) < 120
-    assert not (d / "clean" / "000005.parquet").exists()
-    assert "600 of 720 pictures" in run(*work, "--max-bad", 1).stdout
-
-
-def test_bad_pictures_are_tried_again_on_request(tree, tmp_path, digests):
-    good, source, d = tmp_path / "good", tmp_path / "source", tmp_path / "d"
-    for root in (good, source):
-        shutil.copytree(tree, root)
-    (source / "animals" / "chelsea_0.jpg").write_bytes(b"")
-    (source / "things" / "coffee_0.jpg").write_text("text")
-    both = {"distortions": "jpeg-10,webp-20", "shard_size": 6, "max_bad": 1}
-    distort.run(good, tmp_path / "expected", **both)
-    assert distort.run(source, d, **both).bad == 2
-    listed = CliRunner().invoke(shards.cli.main, ["errors", str(d)]).output
-    assert "2 of 24 pictures could not be read" in listed
-    assert "1 x empty file\n  animals/chelsea_0.jpg" in listed
-    for name in ("animals/chelsea_0.jpg", "things/coffee_0.jpg"):
-        shutil.copy(good / name, source / name)
-    one = {"distortions": "jpeg-10", "shard_size": 6}
-    assert distort.run(source, d, **one, max_bad=1).shards == 0  # only on request
-    again = distort.run(source, d, **one, retry=True)
-    assert again.bad == 0
-    assert digests(d) == digests(tmp_path / "expected")  # webp-20 too
-
-
-def test_another_version_tries_no_picture_again_and_takes_nothing_back(tree, tmp_path, digests):
-    source, d = tmp_path / "source", tmp_path / "d"
-    shutil.copytree(tree / "animals", source)
-    good = (source / "chelsea_0.jpg").read_bytes()
-    (source / "chelsea_0.jpg").write_bytes(b"")
-    work = {"distortions": "jpeg-10", "workers": 1, "max_bad": 1}
-    distort.run(source, d, **work)
-    (source / "chelsea_0.jpg").write_bytes(good)
-    column = d / "jpeg-10" / "column.json"
-    column.write_text(column.read_text().replace('"pillow": "', '"pillow": "0.'))
-    before = digests(d)
-    with pytest.raises(DatasetError, match="new shards of column 'jpeg-10' would differ"):
-        distort.run(source, d, **work, retry=True)
-    assert digests(d) == before
-
-
-# Damage at random
-
-
-@pytest.fixture
-def soon():
-    """Nothing may take longer than a minute."""
-
-    def hang(*_):
-        raise TimeoutError("it hangs")
-
-    before = signal.signal(signal.SIGALRM, hang)
-    signal.alarm(60)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
-
-
-SIZES = [
-    b"\xff" * 12,
-    b"\xff" + (-512).to_bytes(11, "big", signed=True),
-    b"\x80" + (2**70).to_bytes(11, "big"),
-    b"7" * 12,
-]
-
-
-def damaged(tar: bytes, rng: random.Random) -> bytes:
-    """A tar with wild sizes and types, mostly with checksums that fit."""
-    data = bytearray(tar)
-    headers = [at for at in range(0, len(data) - 512, 512) if data[at + 257 : at + 262] == b"ustar"]
-    for _ in range(rng.randint(1, 4)):
-        at = rng.choice(headers)
-        if rng.random() < 0.5:
-            data[at + 124 : at + 136] = rng.choice(SIZES)
-        else:
-            data[at + 156] = rng.choice(b"0123456LKxgSVD7\0")
-        data[at + 148 : at + 156] = b" " * 8
-        data[at + 148 : at + 156] = b"%06o\0 " % sum(data[at : at + 512])
-    return bytes(data[: rng.choice([None, rng.randrange(len(data))])])
-
-
-@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 10))])
-def test_a_damaged_tar_is_listed_or_refused(tmp_path, cat, seed, soon):
-    rng = random.Random(seed)
-    long = "x" * 120
-    members = [
-        ("a.jpg", cat[:1000]),
-        ("a.cls", b"3"),
-        (f"{long}/b.png", b"b"),
-        (f"{long}/b.cls", b"1"),
-        ("é.jpg", b""),
-    ]
-    for _ in range(150):
-        stream = io.BytesIO()
-        with tarfile.open(
-            fileobj=stream, mode="w", format=rng.choice([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-        ) as tar:
-            for name, data in members:
-                member = tarfile.TarInfo(name)
-                member.size = len(data)
-                tar.addfile(member, io.BytesIO(data))
-        (tmp_path / "a.tar").write_bytes(damaged(stream.getvalue(), rng))
-        with suppress(SourceError):
-            listing = list_pictures(str(tmp_path / "a.tar"))
-            for picture in listing.pictures:
-                with suppress(BadPicture):
-                    load(read(listing.root, picture.source, picture.offset, picture.size))
-
-
-PIECES = [
-    '"',
-    ",",
-    "\n",
-    "\r",
-    "\0",
-    "\xff",
-    " ",
-    "\t",
-    "-1",
-    "9" * 30,
-    "n/a",
-    "ImageId,PredictionString",
-    "../",
-    "::",
-    "٣",
-    "",
-]
-
-
-@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 10))])
-def test_a_damaged_list_is_planned_or_refused(tmp_path, tree, seed, soon):
-    rng = random.Random(seed)
-    for i in range(300):
-        text = "path,label\na/1.jpg,3\nb/2.jpg,cat\nx.jpg 5\ny.jpg\t6\n"
-        for _ in range(rng.randint(0, 5)):
-            at = rng.randrange(len(text) + 1)
-            text = text[:at] + rng.choice(PIECES) + text[at + rng.randint(0, 9) :]
-        (tmp_path / "list.csv").write_text(text, encoding="latin-1" if text.isascii() else "utf-8", newline="")
-        source, labels = [(tmp_path / "list.csv", None), (tree / "animals", tmp_path / "list.csv")][i % 2]
-        with suppress(SourceError):
-            make_plan(list_pictures(str(source), labels=labels and str(labels)), crops.parse("paper"), settings={})

@@ -74,13 +74,15 @@ class Candidate:
 
 
 @dataclass
-class Answers:
+class Predictions:
     """Every model's predictions on every sample, in the order of the dataset."""
 
     keys: list[str]
     labels: np.ndarray  #: int64 (n,)
     loss: np.ndarray  #: float32 (models, columns, n): cross-entropy
-    rank: np.ndarray  #: int64 (models, columns, n): how many classes scored above the right one
+    rank: (
+        np.ndarray
+    )  #: int64 (models, columns, n): number of other classes that scored at least as high as the right one
     predicted: np.ndarray  #: int64 (models, columns, n): the class that scored highest
     confidence: np.ndarray  #: float32 (models, columns, n): its probability
 
@@ -100,31 +102,31 @@ def evaluate(
     planned = slices.evaluation(pool, rank=world.rank, ranks=world.size, batch=batch)
     headers = any(candidate.network.needs_headers for candidate in candidates)
     stream = Stream(Source(found.url, tuple(columns), cache=cache, headers=headers), planned)
-    parts = _answers(stream, candidates, columns, world, workers, found.samples, absent)
-    answers = _collect(parts, found, world)
-    if answers is None:
+    parts = _predict(stream, candidates, columns, world, workers, found.samples, absent)
+    made = _collect(parts, found, world)
+    if made is None:
         return None
     described = {"path": found.url, "plan": found.plan, "samples": found.samples}
     results, samples = [], []
     for k, candidate in enumerate(candidates):
-        top1, top5 = answers.rank[k] < 1, answers.rank[k] < TOP
-        scored = zip(columns, answers.loss[k], top1, top5, strict=True)
+        top1, top5 = made.rank[k] < 1, made.rank[k] < TOP
+        scored = zip(columns, made.loss[k], top1, top5, strict=True)
         by_column = {name: column_result(*score) for name, *score in scored}
         results.append({"model": candidate.model, "columns": by_column})
         if candidate.foreign:
             best = max(score["top1"] for score in by_column.values())
             warn_of_chance(candidate.foreign, best, found.samples, len(found.classes))
-        samples.append(_samples(answers, k, columns))
+        samples.append(_samples(made, k, columns))
     return described, results, samples
 
 
-def _samples(answers: Answers, model: int, columns: Sequence[str]) -> pa.Table:
-    """The answers of one model picture by picture, as docs/format.md has them."""
-    table = {"key": pa.array(answers.keys), "label": pa.array(answers.labels)}
+def _samples(found: Predictions, model: int, columns: Sequence[str]) -> pa.Table:
+    """The per-sample table of one model, as in docs/format.md."""
+    table = {"key": pa.array(found.keys), "label": pa.array(found.labels)}
     for c, name in enumerate(columns):
-        table[name] = pa.array(answers.rank[model, c] < 1)
-        table[f"{name}/predicted"] = pa.array(answers.predicted[model, c].astype(np.int32))
-        table[f"{name}/confidence"] = pa.array(answers.confidence[model, c])
+        table[name] = pa.array(found.rank[model, c] < 1)
+        table[f"{name}/predicted"] = pa.array(found.predicted[model, c].astype(np.int32))
+        table[f"{name}/confidence"] = pa.array(found.confidence[model, c])
     return pa.table(table)
 
 
@@ -139,7 +141,7 @@ def _absent(dataset: Dataset, column: str) -> list[int]:
 
 
 @torch.no_grad()
-def _answers(
+def _predict(
     stream: Stream, candidates: Sequence[Candidate], columns: Sequence[str], world: World, workers: int,
     total: int, absent: list[int],
 ) -> list[tuple]:  # fmt: skip
@@ -168,8 +170,8 @@ def _answers(
     return found
 
 
-def _collect(parts: list[tuple], found: Survey, world: World) -> Answers | None:
-    """All ranks' answers in the dataset's order. Raises RuntimeError unless every sample is there once."""
+def _collect(parts: list[tuple], found: Survey, world: World) -> Predictions | None:
+    """All ranks' predictions in the dataset's order. Raises RuntimeError unless every sample was tested once."""
     keys = [key for part in parts for key in part[0]]
     labels, places = (torch.cat([part[i] for part in parts]).numpy() for i in (1, 2))
     values = [torch.cat([part[i] for part in parts], 2).numpy() for i in range(3, 7)]
@@ -188,7 +190,7 @@ def _collect(parts: list[tuple], found: Survey, world: World) -> Answers | None:
         raise ValueError(
             f"network {model} has no finite answer for key '{keys[i]}' in column {column}: damaged weights?"
         )
-    return Answers(
+    return Predictions(
         [keys[i] for i in order],
         np.concatenate([part[1] for part in gathered])[order],
         *(part[:, :, order] for part in values),
