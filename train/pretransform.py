@@ -1,4 +1,4 @@
-"""``pre:FILE``: a trained transform as a step of a chain. PyTorch is imported when the first picture comes."""
+"""``pre:FILE``: a trained transform as a step of a chain. PyTorch is imported for the first picture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Pre(Filter):
     name = "pre"
     parameter = None
     file = "weights"
-    meaning = "what 'train pretransform' learned to do to a picture before an encoder"
+    meaning = "a transform trained by 'train pretransform', applied before an encoder"
     example = "pre:runs/pre/best.safetensors"
     title = "Pre-transformed"
     colour = ("#a0522d", "#d99a76")
@@ -32,7 +32,7 @@ class Pre(Filter):
         if find_spec("torch") is None:
             raise ValueError("pre needs PyTorch: pip install 'codecproof[train]'")
         if file is None or _kind(file) != "pretransform":
-            raise ValueError(f"{file} holds no transform: 'train pretransform' makes one")
+            raise ValueError(f"{file} is not a transform: 'train pretransform' makes one")
 
     def settings(self) -> dict[str, Any]:
         return {"sha256": _sha256(self.path)}

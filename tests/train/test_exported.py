@@ -59,7 +59,7 @@ def test_a_router_of_exported_experts_answers_as_one_of_live_experts(served, cro
 def test_what_an_exported_network_is_stays_with_it_and_another_size_is_refused(served):
     expert = served["jpeg-10"][1]
     assert expert.meta == {"trained_on": "jpeg-10", "side": SIDE}
-    with pytest.raises(ModelError, match=r"answers pictures of 56x56 pixels, not 64x56: export it with --side"):
+    with pytest.raises(ModelError, match=r"takes pictures of 56x56 pixels, not 64x56: export it with --side"):
         expert(torch.zeros(1, 56, 64, 3, dtype=torch.uint8))
 
 
@@ -88,7 +88,7 @@ def test_what_cannot_be_exported_is_refused_and_nothing_is_written(tmp_path, val
     told = Told(plain.net, plain)
     with pytest.raises(ModelError, match="needs the header of every bitstream"):
         export(told, tmp_path / "a.pt2", SIDE)
-    with pytest.raises(ModelError, match="answers differently"):
+    with pytest.raises(ModelError, match="file differ by"):
         export(models.Network(Odd()), tmp_path / "a.pt2", SIDE)
     with pytest.raises(ModelError, match="cannot be exported at 1x1"):
         export(plain, tmp_path / "a.pt2", 1)
@@ -106,7 +106,7 @@ def test_a_file_that_is_no_network_is_refused(tmp_path):
     with pytest.raises(ModelError, match="no network at"):
         Onnx(tmp_path / "none.onnx")
     (tmp_path / "a.onnx").write_bytes(b"nonsense")
-    with pytest.raises(ModelError, match="is no ONNX network"):
+    with pytest.raises(ModelError, match="is not an ONNX network"):
         Onnx(tmp_path / "a.onnx")
 
 

@@ -150,5 +150,5 @@ def test_a_trained_transform_is_a_step_of_a_chain(copied, trained, val_set, inst
 def test_a_file_that_holds_no_transform_is_refused(weights, tmp_path):
     (tmp_path / "x").write_bytes(b"nonsense")
     for file in (weights, tmp_path / "x"):
-        with pytest.raises(ValueError, match="holds no transform: 'train pretransform' makes one"):
+        with pytest.raises(ValueError, match="is not a transform: 'train pretransform' makes one"):
             Pre(file=str(file))

@@ -28,8 +28,8 @@ def export(network: Network, out: str | Path, side: int | None = None, meta: dic
     """Write a network as ``.onnx`` or ``.pt2``: uint8 (batch, side, side, 3) in, float32 (batch, classes) out.
 
     Normalisation is part of the file, and any batch size fits. ``side``: pixels, by default what the network was
-    made for, else 224. ``meta`` is kept as JSON under ``codecproof``. The file is written only if its answers are
-    the network's. Raises ModelError with what to do.
+    made for, else 224. ``meta`` is kept as JSON under ``codecproof``. The file is written only if its logits
+    equal the network's. Raises ModelError, which says what to do.
     """
     file, side = Path(out), side or network.input_size or 224
     if file.suffix not in FORMATS:
@@ -43,12 +43,12 @@ def export(network: Network, out: str | Path, side: int | None = None, meta: dic
     network = copy.deepcopy(network).cpu().eval()
     said = json.dumps({**(meta or {}), "side": side}, ensure_ascii=False)
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PyTorch's about its own internals
+        warnings.simplefilter("ignore")  # PyTorch warns about its own internals
         try:
             program = torch.export.export(
                 network, (_pictures(2, side),), dynamic_shapes={"images": {0: torch.export.Dim("batch")}}
             )
-        except Exception as error:  # of whatever the network's code does
+        except Exception as error:  # the network's code may raise anything
             raise ModelError(f"this network cannot be exported at {side}x{side}: {first_line(error)}") from error
 
         def write(path: Path) -> None:
@@ -87,7 +87,7 @@ def _require_equal(exported: Callable[[Tensor], Tensor], network: Network, side:
             raise ModelError(f"this network answers {tuple(wanted.shape)}, not logits (batch, classes)")
         apart = float((found - wanted).abs().max())
         if not apart <= DIFFERENCE * max(1.0, float(wanted.abs().max())):
-            raise ModelError(f"the exported file answers differently, by {apart:.2g}: it is not written")
+            raise ModelError(f"the logits of the exported file differ by {apart:.2g}, so it is not written")
 
 
 def _onnx() -> Any:
@@ -120,13 +120,13 @@ class Onnx:
         there = [name for name in wanted if name in onnxruntime.get_available_providers()]
         try:
             self.session = onnxruntime.InferenceSession(self.file, options, providers=there)
-        except Exception as error:  # ONNX Runtime has many of its own
-            raise ModelError(f"{file} is no ONNX network: {first_line(error)}") from None
+        except Exception as error:  # ONNX Runtime raises many types
+            raise ModelError(f"{file} is not an ONNX network: {first_line(error)}") from None
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         shape = inputs[0].shape
         if len(inputs) != 1 or len(outputs) != 1 or inputs[0].type != "tensor(uint8)" or shape[3:] != [3]:
             raise ModelError(
-                f"{file} takes no uint8 pictures (batch, height, width, 3): 'train export' writes such"
+                f"{file} does not take uint8 pictures (batch, height, width, 3): write it with 'train export'"
             )
         self.name, self.shape = inputs[0].name, tuple(shape[1:])
         try:
@@ -142,7 +142,7 @@ class Onnx:
             isinstance(own, int) and own != given for own, given in zip(self.shape, images.shape[1:], strict=True)
         ):
             raise ModelError(
-                f"{self.file} answers pictures of {self.shape[1]}x{self.shape[0]} pixels, not "
+                f"{self.file} takes pictures of {self.shape[1]}x{self.shape[0]} pixels, not "
                 f"{images.shape[2]}x{images.shape[1]}: export it with --side"
             )
         (logits,) = self.session.run(None, {self.name: images.cpu().numpy()})

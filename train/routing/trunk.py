@@ -58,7 +58,7 @@ def share(branches: Sequence[Any]) -> Shared | None:
         for branch, head in zip(branches, shared.heads, strict=True):
             if not torch.allclose(head(features).float(), branch(images), rtol=1e-4, atol=1e-5):
                 return None
-    except Exception:  # a network that looks at the size of its pictures, say: it runs whole
+    except Exception:  # for example a network that reads the size of its pictures: it runs whole
         return None
     finally:
         for branch, mode in zip(branches, modes, strict=True):
