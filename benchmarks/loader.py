@@ -8,8 +8,8 @@ Samples per second from the first batch of an epoch to its last, and each way's 
 
 Times are CPU times, which other programs disturb little. Without --workers they are of one process. With
 --workers N the floor in N processes, train's N workers, and N threads that decode the samples of a batch side by
-side are compared by what all of their processes use. --latency adds so many milliseconds to every request and
-compares with local reading, by the clock.
+side are compared by what all of their processes use, starting them included. --latency adds so many milliseconds
+to every request and compares with local reading, by the clock: it needs a quiet machine.
 
 Example: OMP_NUM_THREADS=1 python benchmarks/loader.py data/val --columns jpeg-10 clean,jpeg-10 --samples 1280
 """
@@ -29,7 +29,7 @@ import fsspec
 import numpy as np
 import torch
 from fsspec.implementations.memory import MemoryFileSystem
-from pictures import machine
+from pictures import machine, record
 from rivals.loaders import BATCH, RIVALS
 
 from distort.codecs import decoder
@@ -122,8 +122,10 @@ def cpu_of_all() -> float:
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
-def compare(ways: dict[str, Callable[[], Iterator]], base: str, clock: Callable[[], float]) -> dict[str, float]:
-    """Print samples/s and ratios to ``base``; returns the ratios."""
+def compare(
+    ways: dict[str, Callable[[], Iterator]], base: str, clock: Callable[[], float]
+) -> dict[str, list[float]]:
+    """Print samples/s and ratios; returns the ratios of every round: the time of a way / the time of ``base``."""
     for way in ways.values():
         for _ in way():  # warm: page cache, imports
             pass
@@ -138,11 +140,10 @@ def compare(ways: dict[str, Callable[[], Iterator]], base: str, clock: Callable[
             taken[name].append(clock() - start)
     found = {}
     for name, times in taken.items():
-        ratios = [other / ours for ours, other in zip(taken[base], times, strict=True)]
-        found[name] = statistics.median(ratios)
+        found[name] = ratios = [other / ours for ours, other in zip(taken[base], times, strict=True)]
         rate = (total - BATCH) / statistics.median(times)
-        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-        print(f"  {name:26} {rate:8.0f} samples/s   {base} is {found[name]:.2f} x this ({spread})", flush=True)
+        middle, spread = statistics.median(ratios), f"{min(ratios):.2f} to {max(ratios):.2f}"
+        print(f"  {name:26} {rate:8.0f} samples/s   {base} is {middle:.2f} x this ({spread})", flush=True)
     return found
 
 
@@ -158,12 +159,18 @@ def one_core(columns: tuple[str, ...], folder: Path) -> None:
             ways[name] = make(data, columns[0], total, place)
         except ImportError as error:
             print(f"  {name}: not installed ({error})")
-    compare(ways, "train", time.process_time)
+    found = compare(ways, "train", time.process_time)
+    label = f"loader, one core, {' + '.join(columns)}"
+    record(f"{label}: decoding alone / train", found["floor"], 0.95)
+    for name in (name for name in found if name in RIVALS):
+        record(f"{label}: {name} / train", found[name], 1.3)
+        most = [rival / floor for rival, floor in zip(found[name], found["floor"], strict=True)]
+        record(f"{label}: {name} / decoding alone (the most that is possible)", most)
 
 
 def all_cores(columns: tuple[str, ...], workers: int) -> None:
     floor = Floor(columns)
-    compare(
+    found = compare(
         {
             "train": ours(columns, workers),
             "floor": lambda: floor.processes(workers),
@@ -172,50 +179,72 @@ def all_cores(columns: tuple[str, ...], workers: int) -> None:
         "train",
         cpu_of_all,
     )
+    label = f"loader, {workers} workers, {' + '.join(columns)}"
+    record(f"{label}: decoding alone in {workers} processes / train", found["floor"], 0.95)
+    record(f"{label}: decoding alone in {workers} threads of one process / train", found["threads"])
 
 
 class Distant(MemoryFileSystem):
-    """A dataset in memory, every request for which takes a while."""
+    """A dataset in memory, every request for which takes a while.
+
+    Opening a Parquet file and reading some of its columns is three requests: s3fs asks for the size first, then
+    for the end of the file and for the columns.
+    """
 
     protocol = "distant"
     store, pseudo_dirs = {}, [""]
-    seconds, requests = 0.0, 0
+    seconds, requests, received = 0.0, 0, 0
 
     @classmethod
     def _strip_protocol(cls, path):
         return super()._strip_protocol(path.replace("distant://", "memory://"))
 
-    def _request(self):
-        Distant.requests += 1
-        time.sleep(Distant.seconds)
+    def _request(self, count=1):
+        Distant.requests += count
+        time.sleep(count * Distant.seconds)
 
     def cat_file(self, path, start=None, end=None, **kwargs):
         self._request()
-        return super().cat_file(path, start, end, **kwargs)
+        data = super().cat_file(path, start, end, **kwargs)
+        Distant.received += len(data)
+        return data
 
     def ls(self, path, detail=True, **kwargs):
         self._request()
         return super().ls(path, detail, **kwargs)
 
     def _open(self, path, mode="rb", **kwargs):
-        self._request()
+        self._request(3)
         return super()._open(path, mode, **kwargs)
 
 
 def remote(columns: tuple[str, ...]) -> None:
     fsspec.register_implementation("distant", Distant, clobber=True)
     there, root = Distant(), Path(options.dataset)
-    for name in ("dataset.json", *(f"{column_folder(column)}/*" for column in {"clean", *columns})):
+    for name in ("dataset.json", *(f"{column_folder(column)}/*" for column in columns)):
         for file in root.glob(name):
             there.pipe_file(f"/set/{file.relative_to(root)}", file.read_bytes())
+    label = f"remote reading, {' + '.join(columns)}"
+    ask(columns, label)
     workers = max(options.workers, 1)
     for milliseconds in options.latency:
-        Distant.seconds, Distant.requests = milliseconds / 1000, 0
-        for _ in ours(columns, 0, "distant://set")():
-            pass
-        print(f" {milliseconds:g} ms a request: {1000 * Distant.requests / total:.1f} requests per 1,000 samples")
+        Distant.seconds = milliseconds / 1000
+        print(f" {milliseconds:g} ms a request")
         ways = {"remote": ours(columns, workers, "distant://set"), "local": ours(columns, workers)}
-        compare(ways, "remote", time.perf_counter)
+        found = compare(ways, "remote", time.perf_counter)
+        record(f"{label}: local / remote, {milliseconds:g} ms a request, by the clock", found["local"], 0.9)
+
+
+def ask(columns: tuple[str, ...], label: str) -> None:
+    """Count the requests and bytes of an epoch, opening the dataset included."""
+    payload = sum(len(entry.data) for _, _, *entries in data.select(*columns)[:total] for entry in entries)
+    Distant.seconds = Distant.requests = Distant.received = 0
+    for _ in ours(columns, 0, "distant://set")():
+        pass
+    requests, received = 1000 * Distant.requests / total, Distant.received / payload
+    print(f" {requests:.1f} requests per 1,000 samples; {received:.2f} x the bytes of the bitstreams")
+    record(f"{label}: requests per 1,000 samples", [requests], higher=False)
+    record(f"{label}: bytes received / bytes of bitstreams", [received], higher=False)
 
 
 if __name__ == "__main__":
