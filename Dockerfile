@@ -13,7 +13,7 @@ FROM python:3.11-slim-bookworm AS distort-dependencies
 RUN useradd --create-home --uid 1000 codecproof && install --directory --owner codecproof /data
 WORKDIR /opt/codecproof
 COPY setup.cfg pyproject.toml constraints.txt README.md LICENSE ./
-RUN pip install --no-cache-dir --constraint constraints.txt '.[ray,s3]'
+RUN pip install --no-cache-dir --constraint constraints.txt '.[report,ray,s3]'
 
 # PyPI's torch wheels bring their own CUDA libraries; the host needs the NVIDIA container toolkit.
 FROM distort-dependencies AS train-dependencies

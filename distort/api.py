@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from distort import classes, columns, crops, estimate, job, preflight, retry, sources
+from distort import classes, columns, crops, estimate, job, metrics, preflight, retry, sources
 from distort.codecs.lossless import LOSSLESS
 from distort.distortion import Distortion, parse, parse_list
 from distort.engines.local import cores
@@ -181,6 +181,7 @@ def prepare_add(
 def plan_source(options: Planning, say: Say | None = None) -> tuple[str, Plan, pa.Table]:
     """Root of the source, plan and manifest. Reports what the source holds; writes nothing."""
     say = say or _nothing
+    metrics.require(options.ssim)
     listing = sources.list_pictures(options.source, options.split, options.labels)
     if options.classes:
         listing = classes.relabel(listing, classes.read(options.classes))

@@ -33,9 +33,10 @@ from distort.options import (
     TIME,
     WORKERS,
     Checked,
+    check_sbatch,
     work,
 )
-from shards.console import Group, plain, table
+from shards.console import Group, PathType, plain, table
 from shards.dataset import Dataset
 from shards.errors import DatasetError
 
@@ -237,7 +238,13 @@ def status(dataset: str) -> None:
 @click.option(
     "--tasks", type=click.IntRange(1, scripts.MOST), help="Size of the array.  [default: one per CPUS shards]"
 )
-@click.option("--sbatch", "extra", multiple=True, help="A further option for sbatch, as in --sbatch=--account=x.")
+@click.option(
+    "--sbatch",
+    "extra",
+    multiple=True,
+    type=Checked("option", check_sbatch),
+    help="A further option for sbatch, as in --sbatch=--account=x.",
+)
 @click.option(
     "--submit", is_flag=True, help="Submit the script, followed by 'shards verify', instead of printing."
 )
@@ -291,8 +298,8 @@ def list_distortions() -> None:
 
 
 @main.command(epilog="Example: distort preview cat.jpg sheet.png --distortions paper")
-@click.argument("picture", type=click.Path(exists=True, dir_okay=False))
-@click.argument("out", type=click.Path(dir_okay=False))
+@click.argument("picture", type=PathType(exists=True, dir_okay=False))
+@click.argument("out", type=PathType(dir_okay=False))
 @DISTORTIONS
 @CROP
 @EXIF

@@ -145,9 +145,11 @@ def parse_list(names: str) -> list[Distortion]:
 
     ``clean`` is accepted and ignored, because the clean column is always made; alone it gives an empty list.
     """
-    parts = [part.strip() for part in names.split(",") if part.strip()]
-    if not parts:
+    parts = [part.strip() for part in names.split(",")]
+    if not any(parts):
         raise DistortionError("no distortion given; 'distort list' shows all of them")
+    if not all(parts):
+        raise DistortionError(f"'{names}' has an empty name: remove the extra comma")
     expanded = [name for part in parts for name in PRESETS.get(part, [part]) if name != "clean"]
     found: dict[str, Distortion] = {}
     for distortion in map(parse, expanded):

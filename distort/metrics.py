@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib.util
 import math
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -59,6 +60,12 @@ def psnr(clean: np.ndarray, distorted: np.ndarray) -> float:
         error = clean.astype(np.int32).ravel() - distorted.ravel()
         squares = int(np.einsum("i,i->", error, error, dtype=np.int64))
     return 10 * math.log10(255**2 * clean.size / squares) if squares else math.inf
+
+
+def require(window: str) -> None:
+    """Raises ValueError if SSIM with this window needs a library that is not installed."""
+    if window == "gaussian" and importlib.util.find_spec("scipy") is None:
+        raise ValueError("--ssim gaussian needs scipy: pip install 'codecproof[report]'")
 
 
 class Reference:
@@ -190,6 +197,7 @@ class _Gaussian:
     size = 11
 
     def __init__(self, clean: np.ndarray):
+        require(window="gaussian")
         from scipy.ndimage import gaussian_filter  # imported here to save memory in workers that do not need it
 
         self.filter = gaussian_filter

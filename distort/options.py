@@ -10,20 +10,7 @@ import click
 
 from distort import crops, engines
 from distort.distortion import parse_list
-
-
-class Checked(click.ParamType):
-    """Text that ``check`` accepts. A ValueError from ``check`` becomes a usage error."""
-
-    def __init__(self, name: str, check: Callable[[str], object]):
-        self.name, self.check = name, check
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            self.check(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        return value
+from shards.console import SOMETHING, Checked, FloatRange
 
 
 def check_time(text: str) -> None:
@@ -32,12 +19,10 @@ def check_time(text: str) -> None:
         raise ValueError(f"'{text}' is not a time limit: use MINUTES, H:MM:SS or DAYS-HOURS, as in 8:00:00")
 
 
-def _something(text: str) -> None:
-    if not text.strip():
-        raise ValueError("it is empty: is a shell variable unset? Otherwise leave the option out")
-
-
-SOMETHING = Checked("text", _something)  #: refuses empty values, which often come from unset shell variables
+def check_sbatch(text: str) -> None:
+    """Raises ValueError for what is no option of sbatch."""
+    if not re.match(r"--?[a-zA-Z]", text):
+        raise ValueError(f"'{text}' is no option of sbatch; write its dashes too, as in --sbatch=--account=x")
 
 
 class PartType(click.ParamType):
@@ -70,7 +55,9 @@ ENGINE = click.option(
     help="Where shards are made: local processes, tasks on a Ray cluster, or an engine of another package.",
 )
 ADDRESS = click.option(
-    "--address", help="HOST:PORT of the Ray cluster.  [default: $RAY_ADDRESS, or the cluster of this machine]"
+    "--address",
+    type=SOMETHING,
+    help="HOST:PORT of the Ray cluster.  [default: $RAY_ADDRESS, or the cluster of this machine]",
 )
 ANY_VERSION = click.option(
     "--any-version",
@@ -90,7 +77,7 @@ TIME = click.option(
 )
 MAX_BAD = click.option(
     "--max-bad",
-    type=click.FloatRange(0, 1),
+    type=FloatRange(0, 1),
     default=0.001,
     show_default=True,
     help="Exit with status 1 when a larger fraction of the pictures cannot be read.",

@@ -8,20 +8,38 @@ from typing import Any
 
 import click
 
-from shards.console import Group, table
+from shards.console import SOMETHING, FloatRange, Group, PathType, table
 
 PUBLISHED = click.option(
-    "--published", multiple=True, metavar="NAME|FILE", help="Published values beside the measured ones: marie2022."
+    "--published",
+    type=SOMETHING,
+    multiple=True,
+    metavar="NAME|FILE",
+    help="Published values beside the measured ones: marie2022.",
 )
 RESULTS = click.option(
     "--results",
+    type=SOMETHING,
     multiple=True,
     metavar="RUNS",
     help="results.json of 'train evaluate', or folders that hold some. Several may follow: --results runs/*",
 )
 
 
-@click.group(cls=Group)
+class Commands(Group):
+    """Names what to install when a library that only reports need is missing."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            library = (error.name or "").partition(".")[0]
+            if library not in ("jinja2", "markupsafe", "matplotlib", "scipy"):
+                raise
+            raise click.ClickException(f"report needs {library}: pip install 'codecproof[report]'") from None
+
+
+@click.group(cls=Commands)
 @click.version_option(package_name="codecproof")
 def main() -> None:
     """Turn datasets and results into tables and figures for papers, and into one page."""
@@ -31,12 +49,12 @@ def main() -> None:
 @click.argument("paths", metavar="[DATASET…]", nargs=-1)
 @RESULTS
 @PUBLISHED
-@click.option(
-    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the report."
-)
+@click.option("--out", required=True, type=PathType(file_okay=False, path_type=Path), help="Folder of the report.")
 @click.option("--title", help="Heading of the page. Default: the datasets' names.")
-@click.option("--key", help="Sample on the artifact sheet. Default: the first one.")
-@click.option("--anchor", help="Reference codec or method of BD-rates, e.g. WebP. Default: the first one.")
+@click.option("--key", type=SOMETHING, help="Sample on the artifact sheet. Default: the first one.")
+@click.option(
+    "--anchor", type=SOMETHING, help="Reference codec or method of BD-rates, e.g. WebP. Default: the first one."
+)
 @click.option("--pdf", is_flag=True, help="Also write figures as PDFs for papers, one column and one page wide.")
 @click.option(
     "--pictures",
@@ -73,7 +91,7 @@ def build(
 @RESULTS
 @PUBLISHED
 @click.option(
-    "--csv", "file", type=click.Path(dir_okay=False, path_type=Path), help="Also write the table to this file."
+    "--csv", "file", type=PathType(dir_okay=False, path_type=Path), help="Also write the table to this file."
 )
 def compare(paths: tuple[str, ...], results: tuple[str, ...], published: tuple[str, ...], file: Any) -> None:
     """Print published values (by default those of Marie et al. 2022) beside measured ones."""
@@ -107,11 +125,11 @@ def compare(paths: tuple[str, ...], results: tuple[str, ...], published: tuple[s
 @click.argument("paths", metavar="DATASET…", nargs=-1, required=True)
 @RESULTS
 @PUBLISHED
-@click.option("--bytes", "bytes_", type=click.FloatRange(0, min_open=True), help="Budget per picture, on average.")
-@click.option("--bpp", type=click.FloatRange(0, min_open=True), help="Budget in bits per pixel.")
-@click.option("--kbps", type=click.FloatRange(0, min_open=True), help="Budget as a link's kbit/s, with --pps.")
-@click.option("--pps", type=click.FloatRange(0, min_open=True), help="Pictures per second over that link.")
-@click.option("--arch", help="Only this network. Default: the best of each.")
+@click.option("--bytes", "bytes_", type=FloatRange(0, min_open=True), help="Budget per picture, on average.")
+@click.option("--bpp", type=FloatRange(0, min_open=True), help="Budget in bits per pixel.")
+@click.option("--kbps", type=FloatRange(0, min_open=True), help="Budget as a link's kbit/s, with --pps.")
+@click.option("--pps", type=FloatRange(0, min_open=True), help="Pictures per second over that link.")
+@click.option("--arch", type=SOMETHING, help="Only this network. Default: the best of each.")
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Answers per network.")
 def choose(
     paths: tuple[str, ...], results: tuple[str, ...], published: tuple[str, ...], bytes_: float | None,

@@ -8,7 +8,7 @@ from collections import Counter
 import click
 
 from shards import dataset as reading
-from shards.console import Bar, Group, number, plain, size, table
+from shards.console import SOMETHING, Bar, Group, number, plain, size, table
 from shards.export import export as export_columns
 from shards.verify import verify as problems_of
 
@@ -109,7 +109,12 @@ def show(dataset: str, key: str) -> None:
 @main.command(epilog="Example: shards export val fat --columns clean,jpeg-10")
 @DATASET
 @click.argument("out")
-@click.option("--columns", required=True, help="Comma-separated names, in the order of the members in the tars.")
+@click.option(
+    "--columns",
+    required=True,
+    type=SOMETHING,
+    help="Comma-separated names, in the order of the members in the tars.",
+)
 def export(dataset: str, out: str, columns: str) -> None:
     """Merge columns of DATASET into tars OUT/NNNNNN.tar, for pipelines that read a single stream."""
     data = reading.open(dataset)

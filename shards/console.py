@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn, Self
 
@@ -29,6 +31,45 @@ class Group(click.Group):
             if isinstance(error, BrokenPipeError) or os.environ.get("CODECPROOF_TRACEBACK"):
                 raise
             raise click.ClickException(plain(str(error))) from error
+
+
+class Checked(click.ParamType):
+    """Text that ``check`` accepts. A ValueError from ``check`` becomes a usage error."""
+
+    def __init__(self, name: str, check: Callable[[str], object]):
+        self.name, self.check = name, check
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            self.check(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return value
+
+
+def _something(text: str) -> None:
+    if not text.strip():
+        raise ValueError("it is empty: is a shell variable unset? Otherwise leave the option out")
+
+
+SOMETHING = Checked("text", _something)  #: refuses empty values, which often come from unset shell variables
+
+
+class PathType(click.Path):
+    """``click.Path``, which takes an empty value for the current folder; here it is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(SOMETHING.convert(os.fspath(value), param, ctx), param, ctx)
+
+
+class FloatRange(click.FloatRange):
+    """A number within bounds; NaN, which click lets through every bound, is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
 
 
 def run(command: click.Group, name: str) -> NoReturn:

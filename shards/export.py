@@ -41,6 +41,8 @@ def export(
 def _target(dataset: Dataset, out: str | os.PathLike[str], columns: Sequence[str]) -> Storage:
     for name in columns:
         dataset.require_complete(name)
+        if columns.count(name) > 1:
+            raise DatasetError(f"column '{name}' is listed more than once; every member of a sample has one name")
     target = Storage(out)
     if f"{_place(target)}/".startswith(f"{_place(dataset.storage)}/"):
         raise DatasetError(f"{out} is inside the dataset {dataset.storage.url}; choose a folder outside it")

@@ -1,4 +1,4 @@
-"""What docs/results.md says is what the committed results say."""
+"""What docs/results.md and README.md say is what the committed results say."""
 
 import importlib.util
 import json
@@ -38,14 +38,18 @@ def systems():
     return loaded(ROOT / "experiments" / "systems" / "run.py")
 
 
-def test_the_page_is_written_byte_for_byte_from_the_committed_results(tmp_path):
+def test_the_pages_are_written_byte_for_byte_from_the_committed_results(writer, tmp_path):
     shutil.copytree(EXPERIMENT, tmp_path / "experiments" / "imagenette")
     (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").write_text("# Kept\n" + writer.BEGIN + "| old |\n" + writer.END + "kept\n")
     script = tmp_path / "experiments" / "imagenette" / "stage_6_write.py"
     done = subprocess.run([sys.executable, script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for name in ("results.md", "results-gain.svg"):
         assert (tmp_path / "docs" / name).read_bytes() == (ROOT / "docs" / name).read_bytes(), name
+    made, committed = (folder.joinpath("README.md").read_text() for folder in (tmp_path, ROOT))
+    table = committed[committed.index(writer.BEGIN) : committed.index(writer.END)]
+    assert made == f"# Kept\n{table}{writer.END}kept\n"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The house keeps its shape: imports run downwards, torch stays upstairs, the code is lint-clean."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,31 @@ def test_train_without_pytorch_says_how_to_get_it():
     done = subprocess.run([sys.executable, "-c", code, *teach], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr == "train needs PyTorch: pip install 'codecproof[train]'\n"
+
+
+WITHOUT = "import sys; sys.modules.update(dict.fromkeys(['jinja2', 'markupsafe', 'matplotlib', 'scipy'])); "
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (
+            "report build x --out out",
+            1,
+            "report needs (matplotlib|jinja2): pip install 'codecproof[report]'",
+        ),
+        ("report --help", 0, ""),
+        ("report build --help", 0, ""),
+        ("distort list", 0, ""),
+        ("distort run x out --distortions blur-1", 2, "blur cannot be loaded here: it needs scipy: pip install"),
+    ],
+)
+def test_without_the_libraries_of_reports_the_rest_works(arguments, status, said):
+    room, *rest = arguments.split()
+    code = f"{WITHOUT}from {room}.__main__ import main; sys.argv[1:] = {rest!r}; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == status, done.stderr
+    assert re.search(said.replace("[", r"\["), done.stderr), done.stderr
 
 
 @pytest.mark.parametrize(

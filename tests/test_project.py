@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 from .test_house import imports
 
 ROOT = Path(__file__).parents[1]
+EXTRAS = ("report", "train", "timm", "lite", "onnx", "ray", "s3")  #: those for users
 
 
 def test_the_documentation_builds_without_a_broken_link(tmp_path):
@@ -37,12 +38,12 @@ def requirements(*extras: str) -> list[Requirement]:
 def test_every_dependency_is_pinned_in_the_constraints_at_a_version_that_will_do():
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line[0] != "#"]
     pins = dict(line.split("==") for line in lines)
-    for wanted in requirements("train", "timm", "lite", "onnx", "ray", "s3"):
+    for wanted in requirements(*EXTRAS):
         assert pins[wanted.name] in wanted.specifier, wanted
 
 
 def test_the_rooms_import_nothing_that_setup_cfg_does_not_name():
-    known = {wanted.name for wanted in requirements("train", "timm", "lite", "onnx", "ray", "s3")} | {"wandb"}
+    known = {wanted.name for wanted in requirements(*EXTRAS)} | {"wandb"}
     inside = {"shards", "distort", "train", "report", "__future__", *sys.stdlib_module_names}
     for room in ("shards", "distort", "train", "report"):
         for path in (ROOT / room).rglob("*.py"):

@@ -155,6 +155,8 @@ def export(checkpoint: Folder, out: Folder, *, side: int | None = None, arch: st
     target = Path(out)
     require_output(target)
     loaded = load_checkpoint(str(checkpoint), named=arch)
+    if arch not in (None, loaded.arch):
+        raise ValueError(f"{checkpoint} is a {loaded.arch}, not a {arch}: leave out --arch")
     return exported.export(loaded.network, target, side, loaded.meta)
 
 

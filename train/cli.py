@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from shards.console import Group
+from shards.console import SOMETHING, Group, PathType
 from train.methods import METHODS
 from train.methods.base import Method
 from train.options import click_options
@@ -35,7 +35,7 @@ ROUTERS = ("headers", "switched", "soft", "max", "oracle")
 READING = together(
     click.option("--workers", type=click.IntRange(0), default=2, show_default=True,
                  help="Processes per rank that read and decode; 0: the main process."),
-    click.option("--cache", type=click.Path(file_okay=False), help="Local folder for copies of remote shards."),
+    click.option("--cache", type=PathType(file_okay=False), help="Local folder for copies of remote shards."),
     click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
 )  # fmt: skip
 
@@ -151,22 +151,22 @@ def main() -> None:
 @main.command("evaluate", epilog="Example: train evaluate data/val --checkpoint runs/et-jpeg-10/best.safetensors "
               "--out results.json")  # fmt: skip
 @click.argument("val")
-@click.option("--checkpoint", multiple=True, help="Weights that 'train' wrote; may be repeated.")
-@click.option("--arch", help="With --weights: also evaluate this pre-trained network. Alone: the network of "
-              "checkpoints that must be named, as MODULE:FUNCTION.")  # fmt: skip
-@click.option("--weights", help="imagenet, a file, or none (untrained).")
-@click.option("--columns", default="all", show_default=True, help="Comma-separated.")
+@click.option("--checkpoint", type=SOMETHING, multiple=True, help="Weights that 'train' wrote; may be repeated.")
+@click.option("--arch", type=SOMETHING, help="With --weights: also evaluate this pre-trained network. Alone: the "
+              "network of checkpoints that must be named, as MODULE:FUNCTION.")  # fmt: skip
+@click.option("--weights", type=SOMETHING, help="imagenet, a file, or none (untrained).")
+@click.option("--columns", type=SOMETHING, default="all", show_default=True, help="Comma-separated.")
 @click.option("--router", multiple=True, is_flag=False, flag_value="headers", metavar="[DECISION]",
               type=click.Choice(ROUTERS), help="Let the checkpoints answer together, each for what it was trained "
               "for: by the bitstream's headers (the default), by a master (switched, soft), by their maximum "
               "(max), or by the labels (oracle, an upper bound). May be repeated.")  # fmt: skip
-@click.option("--master", help="Weights of 'train master', for --router switched and soft.")
+@click.option("--master", type=SOMETHING, help="Weights of 'train master', for --router switched and soft.")
 @click.option("--otherwise", type=click.Choice(["nearest", "base", "error"]), default="nearest", show_default=True,
               help="What --router headers does where no checkpoint was trained for: the nearest quality of the "
               "codec, the network of --weights, or stop.")  # fmt: skip
 @click.option("--tent", is_flag=True, help="Also evaluate a copy of every network that adapts its "
               "batch norm to each column during the test, without labels (TENT).")  # fmt: skip
-@click.option("--out", required=True, type=click.Path(dir_okay=False), help="The .json file to write.")
+@click.option("--out", required=True, type=PathType(dir_okay=False), help="The .json file to write.")
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Samples per rank and pass.")
 @click.option(
     "--present-classes",
@@ -180,18 +180,22 @@ def evaluate_command(
     """Top-1, top-5 and loss on columns of VAL, in one pass over it for all columns and checkpoints."""
     if not (checkpoint or (arch and weights)) or (weights and not arch):
         raise click.UsageError("give --checkpoint FILE, or --arch NAME with --weights, or both")
+    if options["master"] and not {"switched", "soft"} & set(options["router"]):
+        raise click.UsageError("--master is for --router switched and --router soft: give one of them too")
+    names = None if columns == "all" else [name.strip() for name in columns.split(",")]
+    if names and len(set(names)) < len(names):
+        raise click.UsageError(f"--columns {columns} lists a column more than once")
     from train.api import evaluate
     from train.engine.evaluate import show
 
-    names = None if columns == "all" else [name.strip() for name in columns.split(",")]
     if found := evaluate(val, checkpoint, columns=names, arch=arch, weights=weights, **options):
         show(found)
 
 
 @main.command("teach", epilog="Example: train teach data/train --arch mnasnet1_0 --weights imagenet")
 @click.argument("dataset")
-@click.option("--arch", required=True, help=ARCH_HELP)
-@click.option("--weights", required=True, help="imagenet (converged) or a file.")
+@click.option("--arch", type=SOMETHING, required=True, help=ARCH_HELP)
+@click.option("--weights", type=SOMETHING, required=True, help="imagenet (converged) or a file.")
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True)
 @READING
 def teach_command(dataset: str, **options: Any) -> None:
@@ -205,12 +209,12 @@ def teach_command(dataset: str, **options: Any) -> None:
 
 @main.command("export", epilog="Example: train export runs/et-jpeg-10/best.safetensors --out jpeg-10.onnx")
 @click.argument("checkpoint")
-@click.option(
-    "--out", required=True, type=click.Path(dir_okay=False), help="FILE.onnx, or FILE.pt2 (torch.export)."
-)
+@click.option("--out", required=True, type=PathType(dir_okay=False), help="FILE.onnx, or FILE.pt2 (torch.export).")
 @click.option("--side", type=click.IntRange(1), help="Of its pictures, in pixels. Default: what the network was "
               "made for, else 224.")  # fmt: skip
-@click.option("--arch", help="The network, for checkpoints that must be named, as MODULE:FUNCTION.")
+@click.option(
+    "--arch", type=SOMETHING, help="The network, for checkpoints that must be named, as MODULE:FUNCTION."
+)
 def export_command(checkpoint: str, out: str, **options: Any) -> None:
     """Write CHECKPOINT as one file for other programs: uint8 pictures (batch, side, side, 3) in, logits out.
 

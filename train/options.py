@@ -15,6 +15,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import click
 
+from shards.console import SOMETHING, Checked, FloatRange
+
 
 def option(default: Any = MISSING, *, help: str, **more: Any) -> Any:
     """A field that is also an option; without a default it is required.
@@ -51,18 +53,18 @@ def _type(hint: Any, meta: Any) -> click.ParamType:
         return click.Choice(get_args(hint))
     low, high = meta.get("minimum", meta.get("above")), meta.get("maximum", meta.get("below"))
     if hint is float:
-        return click.FloatRange(low, high, min_open="above" in meta, max_open="below" in meta)
+        return FloatRange(low, high, min_open="above" in meta, max_open="below" in meta)
     if hint is int:
         return click.IntRange(low, high)
-    return click.STRING
+    return SOMETHING
 
 
 #: What a value from Python has to be.
 _PYTHON: dict[type, tuple[Any, str]] = {
     click.types.BoolParamType: (bool, "True or False"),
-    click.types.StringParamType: (str, "text"),
+    Checked: (str, "text"),
     click.Choice: (str, "text"),
-    click.FloatRange: (int | float, "a number"),
+    FloatRange: (int | float, "a number"),
     click.IntRange: (int, "a whole number"),
 }
 

@@ -6,9 +6,13 @@ import math
 from typing import Any
 
 import numpy as np
-import scipy
 
 from distort.codecs.base import Filter
+
+try:
+    import scipy
+except ImportError:
+    raise ImportError("it needs scipy: pip install 'codecproof[report]'") from None
 
 
 class Blur(Filter):

@@ -1,4 +1,4 @@
-"""docs/results.md and its figure from results/*.json. The same results give the same bytes.
+"""docs/results.md, its figure and README.md's table from results/*.json. The same results give the same bytes.
 
 Example: python experiments/imagenette/stage_6_write.py
 """
@@ -16,7 +16,8 @@ import numpy as np
 from report.intervals import Estimate, estimate, proportion
 
 HERE = Path(__file__).parent
-DOCS = HERE.parents[1] / "docs"
+README, DOCS = HERE.parents[1] / "README.md", HERE.parents[1] / "docs"
+BEGIN, END = "<!-- written by experiments/imagenette/stage_6_write.py -->\n", "<!-- end -->\n"  #: in README.md
 CLAIM = 0.6  #: points of top-1, the published gain
 ORDER = ("tiny", "cpu", "gpu")
 PAPER = ("pre-trained", "stability", "finetune", "expert")  #: from worst to best in the paper's Table I
@@ -269,6 +270,37 @@ def forest(found: list[Results]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def summary(results: Results) -> str:
+    """The table of README.md."""
+    design = results.contents["design"]
+    lines = [
+        f"Top-1 in percent of {results.contents['arch']} among ten classes, {results.n:,} test pictures cropped "
+        f"as `{design['crop']}`, 95 % interval over pictures and seeds, (seeds):\n",
+        "| | pre-trained | fine-tuned | expert | expert − fine-tuned, points |\n|---|---|---|---|---|",
+    ]
+    for column in results.columns:
+        before = results.right(results.contents["pretrained"], "present", column)[None]
+        cells = [before, *(results.matrix(method, column) for method in ("finetune", "expert"))]
+        gain = results.gain([column])
+        last = "" if gain is None else points(estimate([gain]))
+        lines.append(f"| {column} | {' | '.join(map(accuracy, cells))} | {last} |")
+    lines.append(
+        "\nThis is scale `tiny`: it shows that everything works and says nothing else."
+        if results.contents["scale"] == "tiny"
+        else "\nSome of the pictures were training pictures of the network, so all accuracies are inflated alike."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def between(text: str, new: str) -> str:
+    """``text`` with ``new`` between the markers. Raises ValueError if it has no markers."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"{README} lacks the lines {BEGIN.strip()} and {END.strip()}")
+    return f"{before}{BEGIN}{new}{END}{after}"
+
+
 HEAD = """# Results: does expert training help?
 
 Written by `python experiments/imagenette/stage_6_write.py` from `experiments/imagenette/results/*.json`; the
@@ -286,4 +318,5 @@ if __name__ == "__main__":
     page = "\n".join([HEAD, *(line for results in every for line in section(results))])
     (DOCS / "results.md").write_text(page.rstrip() + "\n")
     (DOCS / "results-gain.svg").write_text(forest(every))
+    README.write_text(between(README.read_text(), summary(every[-1])))
     print(f"{DOCS / 'results.md'}: {', '.join(results.contents['scale'] for results in every)}")
