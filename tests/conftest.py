@@ -21,6 +21,13 @@ CLASSES = {"animals": ("chelsea", "astronaut"), "things": ("coffee", "rocket")}
 COLUMNS = "jpeg-10,j2k-75,webp-20,noise-20,noise-20+jpeg-10"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that start PyTorch in processes of their own, or install packages, are slow."""
+    for item in items:
+        if {"start", "plugin"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def photographs() -> dict[str, np.ndarray]:
     """Four uint8 RGB photographs by name."""
