@@ -125,6 +125,7 @@ def test_the_lambda_tables_are_loaded_for_every_encode(crop, monkeypatch):
     assert Bpg(41).encode(crop) == ours
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_encodes_beside_them(crop):
     wanted = {qp: digest(crop, qp=qp) for qp in (30, 41, 51)}
     found = []
@@ -142,6 +143,7 @@ def test_bytes_do_not_depend_on_encodes_beside_them(crop):
     assert sorted(found) == sorted(4 * [*wanted.items()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_bytes_are_the_same_in_other_processes(crop, method):

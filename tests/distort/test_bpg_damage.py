@@ -69,6 +69,7 @@ def test_a_size_beyond_all_limits_reserves_no_memory(file, side):
         refused(data, "limit is|more than 32 bits")
 
 
+@pytest.mark.slow
 def test_the_largest_size_with_little_data_is_refused_soon(file):
     start = time.perf_counter()
     refused(file[:6] + write_ue7(8192) + write_ue7(4352) + file[8:], "damaged")

@@ -43,6 +43,7 @@ def test_help_shows_an_example(run, command):
     assert "Example: distort" in run("distort", *command, "--help").stdout
 
 
+@pytest.mark.slow
 def test_wrong_arguments_are_explained_in_one_line(tree, tmp_path, run):
     for arguments, message in (
         (["--distortions", "jpg-10"], "did you mean 'jpeg-10'?"),
@@ -71,6 +72,7 @@ def test_a_part_without_shards_says_so(dataset, tree, run):
     assert f"--part 6/9 has no shards: {dataset} has 5" in made.stderr
 
 
+@pytest.mark.slow
 def test_names_from_files_cannot_command_the_terminal(tmp_path, run):
     folder = tmp_path / "\x1b[31mred\a"
     folder.mkdir()

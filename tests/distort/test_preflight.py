@@ -11,11 +11,13 @@ from shards.dataset import Dataset
 from shards.plan import manifest_rows
 
 
+@pytest.mark.slow
 def test_a_run_says_what_it_found_before_it_works(tree, tmp_path, run):
     made = run("distort", "run", tree, tmp_path / "d", "--distortions", "jpeg-10")
     assert made.stderr.startswith(f"{tree}: 24 pictures, 2 classes (animals, things)\n")
 
 
+@pytest.mark.slow
 def test_a_flat_folder_says_before_it_works_how_to_give_labels(tree, tmp_path, run):
     made = run("distort", "run", tree / "animals", tmp_path / "d", "--distortions", "jpeg-10")
     assert made.stderr.startswith(
@@ -29,6 +31,7 @@ def test_a_flat_folder_says_before_it_works_how_to_give_labels(tree, tmp_path, r
     assert "12 pictures, 2 classes (cat, woman)" in labelled.stderr
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_it_would_take_and_writes_nothing(tree, tmp_path, run):
     work = ["distort", "run", tree, tmp_path / "d", "--distortions", "jpeg-10,webp-20", "--shard-size", 5]
     made = run(*work, "--dry-run", "--workers", 3)
@@ -47,6 +50,7 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(tree, tmp_path, ru
     assert not (tmp_path / "d").exists()
 
 
+@pytest.mark.slow
 def test_a_dry_run_refuses_what_a_run_would_refuse(dataset, tree, run, digests):
     before = digests(dataset)
     work = ["distort", "run", tree, dataset, "--distortions", "jpeg-10,avif-30", "--dry-run", "--shard-size"]
@@ -80,6 +84,7 @@ def test_pictures_that_cannot_be_read_do_not_stop_an_estimate(tmp_path, tree):
     assert estimate.measure(listing.root, plan, manifest.to_pylist(), parse_list("jpeg-10"), 60) is None
 
 
+@pytest.mark.slow
 def test_a_long_run_says_at_its_start_what_it_will_take(tree, tmp_path, monkeypatch):
     monkeypatch.setattr(api, "LONG", 1)
     said = []

@@ -37,6 +37,7 @@ def test_every_sample_is_the_distorted_crop_of_its_source(dataset, tree):
     assert count == 24
 
 
+@pytest.mark.slow
 def test_one_worker_makes_the_same_files_as_two(dataset, tree, tmp_path, run, digests):
     columns = ",".join(name for name in shards.open(dataset).columns)
     made = run("distort", "run", tree, tmp_path / "d", "--distortions", columns, "--shard-size", 5, "--workers", 1)
@@ -44,6 +45,7 @@ def test_one_worker_makes_the_same_files_as_two(dataset, tree, tmp_path, run, di
     assert digests(tmp_path / "d") == digests(dataset)
 
 
+@pytest.mark.slow
 def test_parts_on_several_machines_make_the_same_files(dataset, tree, tmp_path, run, digests):
     columns = ",".join(name for name in shards.open(dataset).columns)
     for part in ("2/3", "1/3", "3/3"):
@@ -54,6 +56,7 @@ def test_parts_on_several_machines_make_the_same_files(dataset, tree, tmp_path, 
     assert digests(tmp_path / "d") == digests(dataset)
 
 
+@pytest.mark.slow
 def test_add_makes_the_same_columns_as_run(dataset, tree, tmp_path, run, digests):
     d = tmp_path / "d"
     assert run("distort", "run", tree, d, "--distortions", "jpeg-10", "--shard-size", 5).returncode == 0
@@ -71,6 +74,7 @@ def test_running_again_makes_nothing(dataset, tree, run, digests):
     assert {path: path.stat().st_mtime_ns for path in dataset.rglob("*") if path.name != ".partial"} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "difference"),
     [
@@ -109,6 +113,7 @@ def test_a_column_made_by_another_version_is_refused(dataset, tree, tmp_path, ru
     assert 'pillow: "0.' in made.stderr
 
 
+@pytest.mark.slow
 def test_columns_that_are_only_read_may_be_of_another_version(dataset, tmp_path, run):
     d = tmp_path / "d"
     shutil.copytree(dataset, d)
@@ -120,6 +125,7 @@ def test_columns_that_are_only_read_may_be_of_another_version(dataset, tmp_path,
     assert run("shards", "verify", d, "--decode").returncode == 0
 
 
+@pytest.mark.slow
 def test_another_version_makes_shards_only_when_told_to(dataset, tree, tmp_path, run):
     from distort.engines import UnfitNode
     from distort.shard import ShardJob, run_shard
@@ -139,6 +145,7 @@ def test_another_version_makes_shards_only_when_told_to(dataset, tree, tmp_path,
     assert "quality: 11 in the dataset, 10 now" in run(*work).stderr
 
 
+@pytest.mark.slow
 def test_a_planned_dataset_does_not_list_its_source_again(dataset, tree, tmp_path, run, digests):
     d = tmp_path / "d"
     shutil.copytree(dataset, d)
@@ -182,6 +189,7 @@ def hostile(tree, tmp_path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_bad_pictures_are_recorded_and_the_job_goes_on(hostile, tmp_path, run):
     d = tmp_path / "d"
     made = run("distort", "run", hostile, d, "--distortions", "jpeg-10", "--shard-size", 8)
@@ -203,6 +211,7 @@ def test_bad_pictures_are_recorded_and_the_job_goes_on(hostile, tmp_path, run):
     )
 
 
+@pytest.mark.slow
 def test_odd_sizes_pass_every_codec_without_a_crop(hostile, tmp_path, run):
     for name in ("truncated.jpg", "empty.jpg", "text.JPEG", "vanished.jpg"):
         (hostile / name).unlink()
@@ -216,6 +225,7 @@ def test_odd_sizes_pass_every_codec_without_a_crop(hostile, tmp_path, run):
     assert (rows["sliver.png"]["width"], rows["sliver.png"]["height"]) == (10000, 3)
 
 
+@pytest.mark.slow
 def test_a_source_that_disappears_stops_the_job_and_loses_nothing(tree, tmp_path, run):
     from distort.shard import ShardJob, run_shard
 
@@ -231,6 +241,7 @@ def test_a_source_that_disappears_stops_the_job_and_loses_nothing(tree, tmp_path
     assert not (d / "errors").exists()
 
 
+@pytest.mark.slow
 def test_a_worker_stays_small(tree, tmp_path, run):
     """A node with 2 GB per core has room for it several times: at most 400 MB of resident memory."""
     code = (

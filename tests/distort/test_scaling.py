@@ -47,6 +47,7 @@ def test_pre_emptions_waste_more_the_larger_the_shards(scaling):
     assert 0 < small.wasted < large.wasted
 
 
+@pytest.mark.slow
 def test_a_run_asks_no_more_of_an_object_store_than_the_documentation_says():
     said = subprocess.run([sys.executable, SCRIPT, "requests"], capture_output=True, text=True, check=True).stdout
     assert "a picture 1, a shard 9 and 3 for each column" in said

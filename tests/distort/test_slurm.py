@@ -28,6 +28,7 @@ def test_the_script_makes_the_plan_s_shards_in_parts(tree, tmp_path, run):
     assert subprocess.run(["bash", "-n"], input=printed.stdout, text=True).returncode == 0
 
 
+@pytest.mark.slow
 def test_only_tasks_with_missing_shards_are_in_the_array(dataset, tree, tmp_path, run):
     d = tmp_path / "d"
     shutil.copytree(dataset, d)
@@ -40,6 +41,7 @@ def test_only_tasks_with_missing_shards_are_in_the_array(dataset, tree, tmp_path
     assert "all shards are finished" in complete.stderr
 
 
+@pytest.mark.slow
 def test_what_it_sets_itself_and_other_commands_are_refused(tree, tmp_path, run):
     for option in ("--workers=3", "--part=1/2", "--engine=ray"):
         work = ["run", tree, tmp_path / "d", "--distortions", "jpeg-10", option]
@@ -61,6 +63,7 @@ def test_printing_a_script_for_add_changes_nothing(dataset, tmp_path, run, diges
     assert digests(d) == digests(dataset)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", ["abc", "1:", "-5", "1-", "4h", ""])
 def test_a_time_limit_that_slurm_does_not_take_is_a_usage_error(dataset, run, limit):
     made = script(run, "add", dataset, "--distortions", "jpeg-11", options=["--time", limit])

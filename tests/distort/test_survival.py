@@ -33,6 +33,7 @@ def wait_until(condition, process):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_job_keeps_what_is_committed_and_goes_on(dataset, tree, tmp_path, digests, sent, status):
     d = tmp_path / "d"
@@ -55,6 +56,7 @@ def resident(pid: int) -> int:
     return int(found[1]) if found else 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="watches the planning through /proc")
 def test_a_job_stopped_while_it_plans_leaves_nothing(tmp_path):
     (tmp_path / "list.csv").write_text("".join(f"class/{i}.jpg,{i % 10}\n" for i in range(1_000_000)))
@@ -67,6 +69,7 @@ def test_a_job_stopped_while_it_plans_leaves_nothing(tmp_path):
     assert not (tmp_path / "d").exists()
 
 
+@pytest.mark.slow
 def test_five_sigkills_later_the_files_are_the_same(dataset, tree, tmp_path, digests):
     d = tmp_path / "d"
     for delay in (0.3, 1.0, 1.4, 1.8, 2.2):
@@ -84,6 +87,7 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers through /proc")
 def test_a_killed_worker_costs_pictures_and_not_a_shard(dataset, tree, tmp_path, digests):
     d = tmp_path / "d"
@@ -130,6 +134,7 @@ def mount(tmp_path):
         subprocess.run(["umount", disk], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_job_with_its_reason_and_nothing_half_written(tree, mount, run):
     d = mount("size=1m") / "d"
     made = run("distort", "run", tree, d, "--distortions", "jpeg-10", "--shard-size", 6)

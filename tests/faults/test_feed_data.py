@@ -47,6 +47,7 @@ def put_device(path):
     path.symlink_to("/dev/zero")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("put", [put_fifo, put_device])
 @pytest.mark.parametrize("end", ["tar", "parquet"])
 def test_a_fifo_or_device_in_place_of_a_file_does_not_hang(start, training, copied, train_set, put, end):
@@ -66,12 +67,14 @@ def test_a_fifo_that_comes_after_the_start_does_not_hang(copied, train_set, put)
         samples[60]
 
 
+@pytest.mark.slow
 def test_fewer_held_out_samples_than_ranks_times_workers(start, training):
     process = start(*training("finetune", "--workers", 4, "--holdout", 0.02), ranks=2)
     _, error = process.communicate(timeout=ENDS)
     assert process.returncode == 0, error
 
 
+@pytest.mark.slow
 def test_fewer_samples_than_workers_are_evaluated(cli, val_source, make_set, weights, tmp_path, read_json):
     one = make_set(val_source, tmp_path / "one", "--limit", 1)
     out = tmp_path / "results.json"

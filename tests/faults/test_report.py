@@ -14,6 +14,7 @@ from shards.dataset import Dataset
 from shards.results import find
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("out", ["", "report", "clean/report"])
 def test_a_report_never_goes_into_a_dataset(dataset, run, digests, out):
     before = digests(dataset)
@@ -79,6 +80,7 @@ def test_models_whose_names_differ_by_case_keep_their_own_figures():
         "resnet", "resnet-2", "resnet-3"]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_pipe_among_the_results_is_named_not_read(dataset, run, tmp_path):
     os.mkfifo(tmp_path / "results.json")
     done = run("report", "build", dataset, "--results", tmp_path, "--out", tmp_path / "out")

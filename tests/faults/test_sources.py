@@ -107,6 +107,7 @@ def test_a_name_that_no_file_can_have_is_a_bad_picture(tmp_path, name):
         read(str(tmp_path), name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
 def test_a_name_that_is_not_utf8_is_a_bad_picture_in_every_locale(tree, tmp_path, run, monkeypatch, locale):
     monkeypatch.setenv("LC_ALL", locale)
@@ -203,6 +204,7 @@ def test_an_empty_mount_point_is_a_source_that_is_gone(tmp_path):
         read(listing.root, "a.jpg")
 
 
+@pytest.mark.slow
 def test_a_dataset_inside_its_source_goes_on(tree, tmp_path):
     source = tmp_path / "source"
     shutil.copytree(tree, source)
@@ -299,6 +301,7 @@ def test_a_tar_cut_short_after_planning_makes_bad_pictures(tmp_path, cat):
 # Outputs
 
 
+@pytest.mark.slow
 def test_preview_never_overwrites_its_picture(tree, tmp_path, run):
     picture = tmp_path / "cat.jpg"
     shutil.copy(tree / "animals" / "chelsea_0.jpg", picture)

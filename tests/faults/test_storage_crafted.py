@@ -87,6 +87,7 @@ def test_rows_of_another_distortion_or_label_are_noticed(copy):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["../secret", "/etc", "a\nb", "<!--", "", 7, None, ["x"]])
 def test_a_crafted_column_name_reaches_nothing(copy, name, run):
     (copy.parent / "secret").mkdir()
@@ -98,6 +99,7 @@ def test_a_crafted_column_name_reaches_nothing(copy, name, run):
         assert "Traceback" not in made.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["[" * 100_000, "{}", '{"schema": 1}', "7", "\xff"])
 @pytest.mark.parametrize("file", ["dataset.json", "clean/column.json"])
 def test_damaged_json_is_named(copy, file, text, run):
@@ -129,6 +131,7 @@ def test_another_number_of_shards_than_the_plan_s_is_refused(copy):
         shards.open(copy)
 
 
+@pytest.mark.slow
 def test_a_crafted_plan_of_a_billion_pictures_costs_no_time(copy, tree, run):
     plan_of(copy, pictures=10**9, per_shard=1)
     assert "done 5, running 0, missing 999999995" in run("distort", "status", copy).stdout

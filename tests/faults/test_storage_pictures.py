@@ -25,6 +25,7 @@ def long_picture(tree, tmp_path) -> Path:
     return source
 
 
+@pytest.mark.slow
 def test_a_picture_above_a_codec_s_limits_is_a_bad_one(long_picture, tmp_path, run):
     work = ["distort", "run", long_picture, tmp_path / "d", "--crop", "none", "--clean", "png", "--shard-size", 5]
     made = run(*work, "--distortions", "jpeg-10,webp-20", "--max-bad", 1)
@@ -35,6 +36,7 @@ def test_a_picture_above_a_codec_s_limits_is_a_bad_one(long_picture, tmp_path, r
     assert run("shards", "verify", tmp_path / "d", "--decode").returncode == 0
 
 
+@pytest.mark.slow
 def test_adding_such_a_column_names_the_picture(long_picture, tmp_path, run):
     d = tmp_path / "d"
     work = ["distort", "run", long_picture, d, "--crop", "none", "--clean", "png", "--shard-size", 5]
@@ -56,6 +58,7 @@ def crash(dataset: Path, source: str | None, tmp_path: Path):
     return copy, list(run(Local(do.Crashing(job), 2), PictureWork(shards.open(copy), range(5), 2, 1.0)))
 
 
+@pytest.mark.slow
 def test_a_picture_that_crashes_its_decoder_is_a_bad_one(dataset, tree, tmp_path):
     copy, events = crash(dataset, str(tree), tmp_path)
     assert sorted(event.shard for event in events if isinstance(event, Done)) == [0, 1, 2, 3, 4]
@@ -66,6 +69,7 @@ def test_a_picture_that_crashes_its_decoder_is_a_bad_one(dataset, tree, tmp_path
     assert not (copy / ".partial").exists()
 
 
+@pytest.mark.slow
 def test_a_stored_crop_that_crashes_its_codec_fails_its_shard_by_name(dataset, tmp_path):
     copy, events = crash(dataset, None, tmp_path)
     (failed,) = (event for event in events if isinstance(event, Failed))

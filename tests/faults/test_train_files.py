@@ -79,6 +79,7 @@ with RunFolder(sys.argv[1]).held():
 """
 
 
+@pytest.mark.slow
 def test_two_trainings_do_not_share_a_folder(arguments, tmp_path):
     other = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path / "run"], stdout=subprocess.PIPE, text=True)
     try:

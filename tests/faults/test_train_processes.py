@@ -141,6 +141,7 @@ def until_trained(process: subprocess.Popen, metrics: Path) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_ends_the_process_and_its_workers(training):
     process, processes = training("--lr", 1e30, "--epochs", 3)
     output, _ = process.communicate(timeout=100)
@@ -149,6 +150,7 @@ def test_a_loss_that_is_not_finite_ends_the_process_and_its_workers(training):
     processes.require_gone()
 
 
+@pytest.mark.slow
 def test_a_training_does_not_depend_on_the_size_of_shared_memory(training):
     """Containers often have 64 MB of /dev/shm, which a data loader of PyTorch fills."""
     if os.geteuid() or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:

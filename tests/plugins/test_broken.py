@@ -54,6 +54,7 @@ def test_using_a_broken_one_is_one_line_before_anything_is_made(broken, tree, tm
     assert not (tmp_path / "d").exists()
 
 
+@pytest.mark.slow
 def test_columns_of_others_are_decoded_and_reported_all_the_same(broken, dataset, tmp_path):
     found = broken("shards", "verify", dataset, "--decode")
     assert found.returncode == 0, found.stdout + found.stderr

@@ -40,6 +40,7 @@ def test_column_json_names_the_model_and_verify_decodes_with_it(codec, made):
     assert found.returncode == 0, found.stdout + found.stderr
 
 
+@pytest.mark.slow
 def test_the_report_gives_it_title_parameter_colour_and_marker(codec, made, tmp_path):
     built = codec.run("report", "build", made, "--out", tmp_path / "report")
     assert built.returncode == 0, built.stderr
@@ -50,6 +51,7 @@ def test_the_report_gives_it_title_parameter_colour_and_marker(codec, made, tmp_
     assert "var(--c-patches)" in page  # a curve in its colour, which the dark page exchanges
 
 
+@pytest.mark.slow
 def test_the_loader_decodes_its_batches(codec, made):
     code = (
         "import sys; from train.feed.data import Reader, Source\n"
@@ -62,6 +64,7 @@ def test_the_loader_decodes_its_batches(codec, made):
     assert done.stdout == "torch.Size([4, 224, 224, 3]) True\n", done.stderr
 
 
+@pytest.mark.slow
 def test_another_model_is_noticed_before_it_decodes_or_writes_anything(codec, made, tmp_path, digests):
     other = type(codec)(shutil.copytree(codec.path, tmp_path / "other"))
     model = other.path / "codecproof_patches" / "basis.npy"
@@ -76,6 +79,7 @@ def test_another_model_is_noticed_before_it_decodes_or_writes_anything(codec, ma
     assert digests(made) == before
 
 
+@pytest.mark.slow
 def test_without_the_plugin_its_columns_are_named_and_the_report_is_still_built(made, run, tmp_path):
     found = run("shards", "verify", made, "--decode")
     assert found.returncode == 1

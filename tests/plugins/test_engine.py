@@ -29,6 +29,7 @@ def work(dataset, tree, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_it_makes_the_same_dataset(engine, work, dataset, tmp_path, digests):
     made = engine.run(*work, "--workers", 2)
     assert made.returncode == 0, made.stderr
@@ -36,6 +37,7 @@ def test_it_makes_the_same_dataset(engine, work, dataset, tmp_path, digests):
     assert digests(tmp_path / "d") == digests(dataset)
 
 
+@pytest.mark.slow
 def test_a_shard_that_kills_its_workers_fails_and_the_others_go_on(engine, work, tmp_path):
     deadly = (
         "import os, signal, sys, distort.shard as s\n"

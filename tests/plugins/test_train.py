@@ -25,6 +25,7 @@ def table1(root):
         return {row["distortion"]: row for row in csv.DictReader(file)}
 
 
+@pytest.mark.slow
 def test_a_method_of_another_package(plugin, train_set, val_set, weights, tmp_path):
     method = plugin("method")
     listed = " ".join(method.run("train", "--help").stdout.split())
@@ -51,6 +52,7 @@ def test_a_method_of_another_package(plugin, train_set, val_set, weights, tmp_pa
     assert table1(tmp_path / "report")["jpeg-10"][f"{_train.ARCH}/alike/accuracy"]
 
 
+@pytest.mark.slow
 def test_a_network_of_another_package(plugin, train_set, val_set, tmp_path, run):
     network = plugin("network")
     arguments = ["finetune", train_set, "--val", val_set, "--column", "jpeg-10", "--weights", "none", *SHORT,

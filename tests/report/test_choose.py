@@ -40,6 +40,7 @@ def test_budgets_of_bpp_and_of_a_link_are_bytes_per_picture():
     assert choose.budget_in_bytes(224 * 224, None, None, 64, 10) == 800
 
 
+@pytest.mark.slow
 def test_choose_on_the_command_line(curves, runs, run):
     done = run("report", "choose", curves, "--results", runs, "--bytes", "100000")
     assert done.returncode == 0, done.stderr
