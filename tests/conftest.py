@@ -22,9 +22,9 @@ COLUMNS = "jpeg-10,j2k-75,webp-20,noise-20,noise-20+jpeg-10"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that start PyTorch in processes of their own, or install packages, are slow."""
+    """Tests that train, start PyTorch in processes of their own, or install packages are slow."""
     for item in items:
-        if {"start", "plugin"} & set(getattr(item, "fixturenames", ())):
+        if {"training", "start", "plugin"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 
 
