@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from distort import classes, columns, crops, estimate, job, metrics, preflight, retry, sources
 from distort.codecs.lossless import LOSSLESS
-from distort.distortion import Distortion, parse, parse_list
+from distort.distortion import Distortion, parse, parse_list, require_crops_only
 from distort.engines.local import cores
 from distort.job import Summary, Where
 from distort.planning import make_plan
@@ -170,6 +170,7 @@ def prepare_add(
 ) -> Prepared:
     """Declare columns of a dataset whose clean crops are complete; with ``look_only``, write nothing."""
     wanted = _parse(distortions)
+    require_crops_only(wanted, "a dataset has")
     there = Dataset(dataset)
     there.require_complete(columns.CLEAN)
     if not look_only:

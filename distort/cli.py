@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 from PIL import Image
 
 from distort import api, codecs, crops, job, measuring, pictures, quality, sheet, sources, stages
@@ -293,6 +294,7 @@ def list_distortions() -> None:
     click.echo(table(["example", "range", "file", "meaning"], rows, left=(0, 3)))
     click.echo("\n" + table(["option", "what it does"], options, left=(0, 1)))
     click.echo("\nchains: a+b distorts twice, the rate is that of the last codec, as in noise-20+jpeg-10")
+    click.echo("a+crop distorts the whole source picture, then crops it, as in jpeg-10+crop ('distort run' only)")
     for preset, names in PRESETS.items():
         click.echo(f"preset {preset}: {', '.join(names)}")
 
@@ -314,13 +316,16 @@ def preview(picture: str, out: str, distortions: str, crop: str, exif_orientatio
     try:
         image = pictures.load(sources.read(str(path.parent), path.name), exif_orientation)
         key = path.stem.encode("utf-8", "backslashreplace").decode()
-        _, clean = crops.parse(crop).apply(image, 0, key)[0]
+        way = crops.parse(crop)
+        crop_key, clean = way.apply(image, 0, key)[0]
     except pictures.BadPicture as error:
         raise DatasetError(f"{picture}: {error}") from None
     reference = Reference(clean, ssim)
     panels = [sheet.Panel("clean", clean, None, math.inf, 1.0)]
     for distortion in parse_list(distortions):
-        made = distortion.apply(clean, LOSSLESS["webp"], generator(0, key, distortion.name))
+        given = np.asarray(image) if distortion.on_source else clean
+        rng = generator(0, key, distortion.name)
+        made = distortion.apply(given, LOSSLESS["webp"], rng, cut=way.again(0, crop_key))
         panels.append(
             sheet.Panel(distortion.name, made.rgb, made.bytes, reference.psnr(made.rgb), reference.ssim(made.rgb))
         )

@@ -11,7 +11,7 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from distort.distortion import generator
+from distort.distortion import Cut, generator
 from distort.pictures import MAX_PIXELS, BadPicture
 
 SIDE = 224
@@ -30,17 +30,22 @@ class Crop:
     def apply(self, image: Image.Image, seed: int, key: str) -> list[tuple[str, np.ndarray]]:
         """``(key, crop)`` for every crop, a read-only uint8 (height, width, 3) array. Raises BadPicture."""
         keys = [f"{key}-{k}" for k in range(self.count)] if self.count > 1 else [key]
-        crops = []
-        for crop_key in keys:
-            try:
-                rgb = np.asarray(self.cut(image, functools.partial(generator, seed, crop_key, "crop")))
-            except BadPicture:
-                raise
-            except (ValueError, OSError) as error:
-                raise BadPicture(f"{image.width}x{image.height} cannot be cropped: {error}") from None
-            rgb.flags.writeable = False
-            crops.append((crop_key, rgb))
-        return crops
+        return [(crop_key, self.one(image, seed, crop_key)) for crop_key in keys]
+
+    def one(self, image: Image.Image, seed: int, crop_key: str) -> np.ndarray:
+        """The crop with this key: read-only uint8 (height, width, 3). Raises BadPicture."""
+        try:
+            rgb = np.asarray(self.cut(image, functools.partial(generator, seed, crop_key, "crop")))
+        except BadPicture:
+            raise
+        except (ValueError, OSError) as error:
+            raise BadPicture(f"{image.width}x{image.height} cannot be cropped: {error}") from None
+        rgb.flags.writeable = False
+        return rgb
+
+    def again(self, seed: int, crop_key: str) -> Cut:
+        """The same crop of another picture of the same size, as a function of arrays."""
+        return lambda rgb: self.one(Image.fromarray(rgb), seed, crop_key)
 
     def versions(self) -> dict[str, str]:
         return {"pillow": PIL.__version__, "numpy": np.__version__}

@@ -7,6 +7,7 @@ import hashlib
 import math
 import os
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from distort import codecs, grammar
 from distort.codecs import Codec, Filter, Step
+from distort.codecs.crop import Crop
 from distort.codecs.lossless import Lossless
 from distort.stages import Stages
 
@@ -21,6 +23,9 @@ from distort.stages import Stages
 PRESETS = {
     "paper": ["jpeg-75", "jpeg-10", "jpeg-5", "j2k-75", "j2k-200", "j2k-400", "bpg-41", "bpg-46", "bpg-51"],
 }
+
+
+Cut = Callable[[np.ndarray], np.ndarray]  #: resizes and crops a uint8 (height, width, 3) picture
 
 
 class DistortionError(ValueError):
@@ -34,6 +39,7 @@ class Distorted:
     stored: bytes  #: the bitstream, or the lossless file of a distortion that has none
     rgb: np.ndarray  #: uint8 (height, width, 3), what ``stored`` decodes to
     bytes: int | None  #: rate: length of the last codec's bitstream; None when no step is a codec
+    pixels: int  #: of the picture that the last codec encoded
 
 
 class RoundTrip(NamedTuple):
@@ -42,6 +48,7 @@ class RoundTrip(NamedTuple):
     rgb: np.ndarray  #: uint8 (height, width, 3), distorted
     bitstream: bytes | None  #: of the last step; None when that is a filter
     bytes: int | None  #: rate: length of the last codec's bitstream; None when no step is a codec
+    pixels: int  #: of the picture that the last codec encoded
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,11 @@ class Distortion:
         return isinstance(self.steps[-1], Codec)
 
     @property
+    def on_source(self) -> bool:
+        """Whether the first steps see the whole source picture, and a step ``crop`` cuts what they made of it."""
+        return any(isinstance(step, Crop) for step in self.steps)
+
+    @property
     def is_random(self) -> bool:
         """Whether a step may draw random numbers. (Seeding a generator takes as long as encoding a small JPEG.)"""
         return any(isinstance(step, Filter) for step in self.steps)
@@ -68,34 +80,39 @@ class Distortion:
         return last.extension if isinstance(last, Codec) else store.extension
 
     def check_size(self, width: int, height: int) -> None:
-        """Raise UnsupportedPicture if a codec of the chain cannot encode a picture of this size."""
-        for step in self.steps:
+        """Raise UnsupportedPicture if a codec that sees the crop cannot encode a picture of this size."""
+        cut = [i for i, step in enumerate(self.steps) if isinstance(step, Crop)]
+        for step in self.steps[cut[0] if cut else 0 :]:
             if isinstance(step, Codec):
                 step.check_size(width, height)
 
     def apply(
-        self, rgb: np.ndarray, store: Lossless, rng: np.random.Generator | None, stages: Stages | None = None
-    ) -> Distorted:
+        self, rgb: np.ndarray, store: Lossless, rng: np.random.Generator | None, stages: Stages | None = None,
+        cut: Cut | None = None,
+    ) -> Distorted:  # fmt: skip
         """Distort a uint8 (height, width, 3) picture; ``store`` encodes the result if it has no bitstream.
 
         The time of every step is added to ``stages``. Raises what ``roundtrip`` raises.
         """
-        made = self.roundtrip(rgb, rng, stages)
+        made = self.roundtrip(rgb, rng, stages, cut)
         stored = store.encode(made.rgb) if made.bitstream is None else made.bitstream
-        return Distorted(stored, made.rgb, made.bytes)
+        return Distorted(stored, made.rgb, made.bytes, made.pixels)
 
     def roundtrip(
-        self, rgb: np.ndarray, rng: np.random.Generator | None = None, stages: Stages | None = None
-    ) -> RoundTrip:
+        self, rgb: np.ndarray, rng: np.random.Generator | None = None, stages: Stages | None = None,
+        cut: Cut | None = None,
+    ) -> RoundTrip:  # fmt: skip
         """Distort one uint8 (height, width, 3) picture.
 
-        ``rng`` is the source of noise; without it every call uses a new random seed.
+        ``rng`` is the source of noise; without it every call uses a new random seed. A step ``crop`` calls ``cut``;
+        ``rgb`` then is the whole source picture.
         Raises UnsupportedPicture when a codec of the chain cannot encode a picture of this size, and RuntimeError,
         ValueError or OSError when a step fails.
         """
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size:
             raise ValueError(f"{self.name} needs a uint8 array (height, width, 3), got {rgb.dtype} {rgb.shape}")
         rate = stream = None
+        pixels = rgb.shape[0] * rgb.shape[1]
         stages = Stages() if stages is None else stages
         for step in self.steps:
             try:
@@ -105,17 +122,25 @@ class Distortion:
                         stream = step.encode(rgb)
                     with stages.time(f"{step.name} decode"):
                         rgb = step.own_decoder.decode(stream)
-                    rate = len(stream)
+                    rate, pixels = len(stream), rgb.shape[0] * rgb.shape[1]
                 elif isinstance(step, Filter):
                     stream = None
                     rng = np.random.default_rng() if rng is None else rng
                     with stages.time(step.name):
                         rgb = step.apply(rgb, rng)
+                elif isinstance(step, Crop):
+                    if cut is None:
+                        raise ValueError(
+                            f"{self.name}: only 'distort run' and 'distort preview' crop a source picture"
+                        )
+                    stream = None
+                    with stages.time("crop"):
+                        rgb = cut(rgb)
             except (ValueError, RuntimeError, OSError):
                 raise
             except Exception as error:  # a codec of another package may raise anything
                 raise RuntimeError(f"{step.name}: {type(error).__name__}: {error}") from error
-        return RoundTrip(rgb, stream, rate)
+        return RoundTrip(rgb, stream, rate, pixels)
 
     def settings(self) -> list[dict]:
         """Full settings and library versions of every step, as plain JSON."""
@@ -133,11 +158,28 @@ def generator(seed: int, key: str, purpose: str) -> np.random.Generator:
 def parse(name: str) -> Distortion:
     """The distortion called ``name``; ``distort.grammar`` defines the names. Raises DistortionError."""
     parsed = [_parse_step(step) for step in grammar.split(name)]
-    return Distortion(
+    found = Distortion(
         grammar.join(canonical for _, canonical, _ in parsed),
         tuple(step for step, _, _ in parsed),
         grammar.join(spec for _, _, spec in parsed),
     )
+    cuts = sum(isinstance(step, Crop) for step in found.steps)
+    if cuts > 1 or (cuts and isinstance(found.steps[0], Crop)):
+        raise DistortionError(
+            f"'{found.name}': 'crop' stands once, behind the steps that see the whole source picture, as in "
+            "'jpeg-10+crop'; without it all steps see the crop"
+        )
+    return found
+
+
+def require_crops_only(distortions: Iterable[Distortion], what: str) -> None:
+    """Raises DistortionError when a chain needs source pictures, and ``what`` has only clean crops."""
+    for distortion in distortions:
+        if distortion.on_source:
+            raise DistortionError(
+                f"'{distortion.name}' sees the source picture before it is cropped, and {what} only clean crops: "
+                "'distort run SOURCE DATASET' makes it"
+            )
 
 
 def parse_list(names: str) -> list[Distortion]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from distort import crops, pictures, sources
@@ -94,9 +95,10 @@ def _measure(
     for row in rows:
         try:
             begun = time.perf_counter()  # includes waiting for the disk
-            cut = _crop(root, plan, row)[: 1 if used < 0 else None]
+            image, cut = _crop(root, plan, row)
+            cut = cut[: 1 if used < 0 else None]
             took = time.perf_counter() - begun
-            made = [_make(clean, key, plan, distortions) for key, clean in cut]
+            made = [_make(clean, key, plan, distortions, image) for key, clean in cut]
         except (BadPicture, UnsupportedPicture):
             continue
         used += 1
@@ -121,13 +123,16 @@ def _measure(
     )
 
 
-def _crop(root: str, plan: Plan, row: dict) -> list[tuple[str, np.ndarray]]:
+def _crop(root: str, plan: Plan, row: dict) -> tuple[Image.Image, list[tuple[str, np.ndarray]]]:
+    """The whole picture and its crops."""
     data = sources.read(root, row["source"], row["offset"], row["size"])
     image = pictures.load(data, plan.settings["exif_orientation"])
-    return crops.parse(plan.settings["crop"]).apply(image, plan.settings["seed"], row["key"])
+    return image, crops.parse(plan.settings["crop"]).apply(image, plan.settings["seed"], row["key"])
 
 
-def _make(clean: np.ndarray, key: str, plan: Plan, distortions: list[Distortion]) -> dict[str, tuple[float, int]]:
+def _make(
+    clean: np.ndarray, key: str, plan: Plan, distortions: list[Distortion], image: Image.Image
+) -> dict[str, tuple[float, int]]:
     """Column -> CPU seconds and stored bytes."""
     store = LOSSLESS[plan.settings["clean"]]
     begun = time.process_time()
@@ -136,7 +141,10 @@ def _make(clean: np.ndarray, key: str, plan: Plan, distortions: list[Distortion]
     made = {CLEAN: (time.process_time() - begun, length)}
     for distortion in distortions:
         begun = time.process_time()
-        distorted = distortion.apply(clean, store, generator(plan.settings["seed"], key, distortion.name))
+        rng = generator(plan.settings["seed"], key, distortion.name)
+        given = np.asarray(image) if distortion.on_source else clean
+        cut = crops.parse(plan.settings["crop"]).again(plan.settings["seed"], key)
+        distorted = distortion.apply(given, store, rng, cut=cut)
         reference.psnr(distorted.rgb), reference.ssim(distorted.rgb)
         made[distortion.name] = time.process_time() - begun, len(distorted.stored)
     return made

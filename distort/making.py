@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +37,7 @@ class Sample:
     label: int | None
     source: str
     clean: np.ndarray  #: uint8 (height, width, 3), read-only
+    whole: np.ndarray | None = None  #: the source picture, for distortions of it; uint8, read-only
 
 
 class Maker:
@@ -50,6 +51,10 @@ class Maker:
         self.files = Files(dataset.storage)
         self.stages = Stages()
 
+    def on_source(self, columns: Collection[str]) -> bool:
+        """Whether one of ``columns`` is made of the source pictures rather than of the clean crops."""
+        return any(distortion.on_source and distortion.name in columns for distortion in self.distortions)
+
     def from_source(self, row: dict, read: Callable[[], bytes], columns: tuple[str, ...]) -> list[Record]:
         """The records of one picture's samples. Raises BadPicture, also for one that a codec cannot encode."""
         with self.stages.time("read"):
@@ -59,9 +64,10 @@ class Maker:
         with self.stages.time("crop"):
             cut = self.crop.apply(image, self.settings["seed"], row["key"])
         records: list[tuple[str, dict, bytes]] = []
+        whole = np.asarray(image) if self.on_source(columns) else None
         for key, clean in cut:
             try:
-                records += self.records(Sample(key, row["label"], row["source"], clean), columns)
+                records += self.records(Sample(key, row["label"], row["source"], clean, whole), columns)
             except UnsupportedPicture as error:
                 raise BadPicture(str(error)) from None
         return records
@@ -104,7 +110,12 @@ class Maker:
         seed = self.settings["seed"], sample.key, distortion.name
         rng = generator(*seed) if distortion.is_random else None
         try:
-            made = distortion.apply(sample.clean, self.store, rng, self.stages)
+            if distortion.on_source:
+                assert sample.whole is not None  # ShardMaker reads the source for such a column
+                cut = self.crop.again(self.settings["seed"], sample.key)
+                made = distortion.apply(sample.whole, self.store, rng, self.stages, cut)
+            else:
+                made = distortion.apply(sample.clean, self.store, rng, self.stages)
             with self.stages.time("PSNR"):
                 psnr = reference.psnr(made.rgb)
             with self.stages.time("SSIM"):
@@ -118,17 +129,18 @@ class Maker:
             ) from error
         record = self._record(
             sample, distortion.extension(self.store), made.bytes, None if math.isinf(psnr) else round(psnr, 6),
-            None if ssim is None else round(ssim, 6),
+            None if ssim is None else round(ssim, 6), made.pixels,
         )  # fmt: skip
         return distortion.name, record, made.stored
 
     def _record(
-        self, sample: Sample, extension: str, bytes: int | None, psnr: float | None, ssim: float | None
-    ) -> dict:
+        self, sample: Sample, extension: str, bytes: int | None, psnr: float | None, ssim: float | None,
+        pixels: int | None = None,
+    ) -> dict:  # fmt: skip
         height, width, _ = sample.clean.shape
         return {
             "key": sample.key, "label": sample.label, "source": sample.source, "extension": extension,
-            "width": width, "height": height, "bytes": bytes, "psnr": psnr, "ssim": ssim,
+            "width": width, "height": height, "bytes": bytes, "psnr": psnr, "ssim": ssim, "pixels": pixels,
         }  # fmt: skip
 
     def reads(self, rows: list[dict]) -> Iterator[tuple[dict, Callable[[], bytes]]]:

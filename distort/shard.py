@@ -17,6 +17,7 @@ from distort.preflight import hopeless
 from distort.stages import Stages
 from distort.units import MARK_EVERY, CommitColumn, Made, MakePictures, OpenShard, ShardContents, WholeShard
 from shards.dataset import Dataset
+from shards.errors import DatasetError
 from shards.parts import PartWriter, read_part
 from shards.plan import manifest_rows, shard_name
 from shards.writer import ERRORS, ShardWriter, write_errors
@@ -81,6 +82,10 @@ class ShardMaker:
             return None
         if CLEAN in missing:
             return ShardContents(tuple(names), manifest_rows(dataset.storage, dataset.plan, shard), stored=False)
+        if maker.on_source(missing):
+            kept = set(dataset.parquet(CLEAN, shard, ["source"])[0]["source"].to_pylist())
+            rows = manifest_rows(dataset.storage, dataset.plan, shard)
+            return ShardContents(tuple(missing), [row for row in rows if row["source"] in kept], stored=False)
         return ShardContents(tuple(missing), dataset.parquet(CLEAN, shard, PLACES)[0].to_pylist(), stored=True)
 
     def _make(self, unit: MakePictures, report: ReportProgress) -> Made:
@@ -123,7 +128,7 @@ class ShardMaker:
 
     def _pictures(self, unit: MakePictures, errors: list[dict]) -> Iterator[list[Record]]:
         _, maker = self._open()
-        if CLEAN not in unit.columns:
+        if CLEAN not in unit.columns and not maker.on_source(unit.columns):
             yield from maker.from_clean(unit.shard, unit.rows, unit.columns)
             return
         for row, read in maker.reads(unit.rows):
@@ -132,6 +137,10 @@ class ShardMaker:
                     raise BadPicture(unit.died)
                 records = maker.from_source(row, read, unit.columns)
             except BadPicture as error:
+                if CLEAN not in unit.columns:
+                    raise DatasetError(
+                        f"{row['source']} has a clean crop, and cannot be used now: {error}"
+                    ) from None
                 errors.append({"source": row["source"], "reason": str(error)})
                 records = [(CLEAN, {"error": errors[-1]}, b"")]
             yield records

@@ -128,15 +128,19 @@ class ShardWriter:
         bytes: int | None,
         psnr: float | None,
         ssim: float | None,
+        pixels: int | None = None,
     ) -> None:
-        """Append a sample. ``bytes`` is its rate, None without a bitstream; ``psnr`` None means identical."""
+        """Append a sample. ``bytes`` is its rate, None without a bitstream; ``psnr`` None means identical.
+
+        ``pixels``: of the picture that was encoded, for bits per pixel; None: width times height.
+        """
         row = {
             "key": key,
             "distortion": self.name,
             "label": label,
             "source": source,
             "bytes": bytes,
-            "bpp": None if bytes is None else 8 * bytes / (width * height),
+            "bpp": None if bytes is None else 8 * bytes / (pixels or width * height),
             "psnr": psnr,
             "ssim": ssim,
             "width": width,

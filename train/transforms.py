@@ -21,7 +21,7 @@ from PIL import Image
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from distort.distortion import DistortionError, parse
+from distort.distortion import DistortionError, parse, require_crops_only
 
 
 class Distort(v2.Transform):
@@ -41,6 +41,7 @@ class Distort(v2.Transform):
             raise DistortionError("Distort needs a distortion, as in Distort('jpeg-10')")
         self.names = names
         self.distortions = [None if name == "clean" else parse(name) for name in names]
+        require_crops_only(filter(None, self.distortions), "this transform sees")
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Draw the distortion of one call, and the seed of its noise."""

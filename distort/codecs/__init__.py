@@ -39,6 +39,7 @@ REGISTRY = {
     "noise": "distort.codecs.noise:Noise",
     "blur": "distort.codecs.blur:Blur",
     "tvl1": "distort.codecs.tv_l1:TvL1",
+    "crop": "distort.codecs.crop:Crop",
 }
 GROUPS = ("codecproof.codecs", "distort.codecs")  #: the second is the old name of the first
 LOSSLESS = "lossless "  #: prefix, in ``column.json``, of the step that stores pictures without a bitstream

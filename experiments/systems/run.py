@@ -43,7 +43,7 @@ class Scale:
 
 SCALES = {
     "tiny": Scale(train=2, test=2, epochs=1, batch=6, width=4),
-    "small": Scale(train=40, test=30, epochs=1, batch=16, width=16),
+    "small": Scale(train=40, test=20, epochs=1, batch=16, width=16),
     "full": Scale(train=400, test=None, epochs=2, batch=32, width=32),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from distort.distortion import parse
+from distort.distortion import parse, require_crops_only
 from train.methods.base import Context, Defaults, Losses, Method
 from train.methods.reads import CLEAN, Mixture, Reads, listed
 from train.options import option
@@ -48,8 +48,8 @@ class Consistency(Method):
         super().__init__(options, context)
         self.mixture = Mixture(listed(options.columns), DISTORTED, options.online)
         if options.online:
-            for name in self.mixture.columns:
-                parse(name)  # fail now, not at the first picture
+            # Fail now, not at the first picture.
+            require_crops_only(map(parse, self.mixture.columns), "--online sees")
         self.layers: list[str] = []
 
     def reads(self) -> Reads:
