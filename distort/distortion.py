@@ -104,8 +104,8 @@ class Distortion:
     ) -> RoundTrip:  # fmt: skip
         """Distort one uint8 (height, width, 3) picture.
 
-        ``rng`` is the source of noise; without it every call uses a new random seed. A step ``crop`` calls ``cut``;
-        ``rgb`` then is the whole source picture.
+        ``rng`` is the source of noise; without it every call uses a new random seed. A step ``crop`` calls
+        ``cut``; ``rgb`` then is the whole source picture.
         Raises UnsupportedPicture when a codec of the chain cannot encode a picture of this size, and RuntimeError,
         ValueError or OSError when a step fails.
         """

@@ -185,6 +185,8 @@ class EncodeTime(Metric):
             distortion = parse(pair.column["column"])
         except DistortionError:  # a step that takes a file, or a codec that is not installed here
             return None
+        if distortion.on_source:  # the source picture, which a dataset does not hold
+            return None
         last = next((i for i in reversed(range(len(distortion.steps))) if _is_codec(distortion, i)), None)
         if last is None:
             return None

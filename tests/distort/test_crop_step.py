@@ -14,6 +14,7 @@ from distort.crops import parse as parse_crop
 from distort.distortion import DistortionError, generator, parse
 from distort.metrics import Reference
 from distort.pictures import load
+from distort.quality import EncodeTime, Pair
 from shards.dataset import Dataset
 
 NAMES = ["jpeg-10+crop", "noise-20+jpeg-10+crop", "jpeg-10+crop+j2k-75"]
@@ -95,3 +96,7 @@ def test_a_crop_stands_once_behind_a_step(name):
 def test_without_a_source_there_is_nothing_to_crop(crop):
     with pytest.raises(ValueError, match="only 'distort run' and 'distort preview' crop a source picture"):
         parse("jpeg-10+crop").roundtrip(crop, generator(0, "a", "b"))
+
+
+def test_the_time_to_encode_a_picture_that_is_not_stored_is_not_measured(crop):
+    assert EncodeTime().measure(Pair("a", crop, crop, b"", {"column": "jpeg-10+crop"}, 0)) is None
