@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
+from report import look
 from report.look import PAPER
 
 #: Offsets of a label from its point, in points, with its alignment.
@@ -64,7 +65,9 @@ def label_curves(figure: Figure, panels: Sequence[tuple[Axes, list[tuple[Line2D,
             best = spots[costs.index(min(costs))]
             scene.taken.append(best.box)
             far = scene.misleads(best.box, own) or math.hypot(*best.offset[:2]) > NEAR
-            _label(ax, line, text, best.point, best.offset, leader=far)
+            label = _label(ax, line, text, best.point, best.offset, leader=far)
+            for artist in filter(None, (label, label.arrow_patch)):
+                look.mark(artist, "label", look.series_of(line))
 
 
 class Spot(NamedTuple):

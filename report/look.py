@@ -14,6 +14,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib import ticker
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -165,7 +166,7 @@ def curve(
     Chains are dashed with open markers; variants of a codec have other dashes and half-filled markers.
     """
     dashes = (CHAINED if chained else PLAIN)[min(variant, len(PLAIN) - 1)]
-    line = ax.plot(
+    return ax.plot(
         xs,
         ys,
         color=colour(codec),
@@ -176,30 +177,41 @@ def curve(
         markerfacecoloralt=PAPER,
         zorder=3,
     )[0]
-    line.set_gid("curve")
-    return line
 
 
-def bars(ax: Axes, x: float, low: float, high: float, codec: str) -> None:
-    """A 95 % interval."""
-    ax.plot([x, x], [low, high], color=colour(codec), linewidth=1, marker="_", markersize=4, zorder=2, alpha=0.7)
+def bars(ax: Axes, x: float, low: float, high: float, codec: str, series: str) -> None:
+    """A 95 % interval of a point of ``series``."""
+    (bar,) = ax.plot(
+        [x, x], [low, high], color=colour(codec), linewidth=1, marker="_", markersize=4, zorder=2, alpha=0.7
+    )
+    mark(bar, "interval", series)
 
 
-def hover(ax: Axes, xs: Sequence[float], ys: Sequence[float], texts: Sequence[str]) -> None:
-    """Record the hover texts of points. Nothing is drawn."""
-    points = zip(map(float, xs), map(float, ys), texts, strict=True)
+def mark(artist: Artist, part: str, series: str) -> None:
+    """Say that ``artist`` is the "curve", an "interval" or the "label" of a series, which the page can hide."""
+    artist.set_gid(f"{part}:{series}")
+
+
+def series_of(artist: Artist) -> str:
+    """The series that ``mark`` has recorded; empty without one."""
+    return (artist.get_gid() or "").partition(":")[2]
+
+
+def hover(ax: Axes, xs: Sequence[float], ys: Sequence[float], texts: Sequence[str], series: str = "") -> None:
+    """Record the hover texts of points, and the series that they belong to. Nothing is drawn."""
+    points = [(float(x), float(y), text, series) for x, y, text in zip(xs, ys, texts, strict=True)]
     ax.hover = [*getattr(ax, "hover", []), *points]  # type: ignore[attr-defined]
 
 
-def hover_points(figure: Figure) -> list[tuple[float, float, str]]:
-    """Every recorded point as fractions of the figure from its top left corner, with its text."""
+def hover_points(figure: Figure) -> list[tuple[float, float, str, str]]:
+    """Every recorded point as fractions of the figure from its top left corner, with its text and series."""
     figure.draw_without_rendering()
     width, height = figure.bbox.width, figure.bbox.height
     found = []
     for ax in figure.axes:
-        for x, y, text in getattr(ax, "hover", []):
+        for x, y, text, series in getattr(ax, "hover", []):
             px, py = ax.transData.transform((x, y))
-            found.append((round(px / width, 4), round(1 - py / height, 4), text))
+            found.append((round(px / width, 4), round(1 - py / height, 4), text, series))
     return found
 
 

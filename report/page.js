@@ -1,4 +1,4 @@
-// Figures: what the nearest point stands for, under the pointer, a tap or the arrow keys. Tables: sorting. The chooser.
+// Figures: what the nearest point stands for, under the pointer, a tap or the arrow keys; zoom; series to show or hide. Tables: sorting. The chooser.
 (() => {
   "use strict";
   const tip = document.getElementById("tip");
@@ -24,24 +24,106 @@
     tip.style.top = Math.max(py - tip.offsetHeight - 10, 4) + "px";
   }
 
+  const button = (text, action) => {
+    const made = Object.assign(document.createElement("button"), { type: "button", className: "small", textContent: text });
+    made.addEventListener("click", () => action(made));
+    return made;
+  };
+  const controls = (plot, label, ...buttons) => {
+    const row = Object.assign(document.createElement("div"), { className: "controls" });
+    row.setAttribute("role", "group");
+    row.setAttribute("aria-label", label);
+    row.append(...buttons);
+    plot.parentElement.querySelector("figcaption").before(row);
+  };
+
+  // One button per series; tell(name, visible) when one is pressed.
+  function legend(plot, tell) {
+    const parts = new Map();
+    for (const part of plot.querySelectorAll("[data-series]")) {
+      const name = part.dataset.series;
+      parts.set(name, [...(parts.get(name) ?? []), part]);
+    }
+    if (parts.size < 2) return;
+    const buttons = [...parts].map(([name, drawn]) => {
+      const one = button(name, () => {
+        const visible = one.getAttribute("aria-pressed") !== "true";
+        one.setAttribute("aria-pressed", visible);
+        for (const part of drawn) part.style.display = visible ? "" : "none";
+        tell(name, visible);
+      });
+      one.setAttribute("aria-pressed", "true");
+      return one;
+    });
+    controls(plot, "Shown series", ...buttons);
+  }
+
+  // Zoom by buttons, the keys + - 0 or ctrl and the wheel; dragging moves the part that is seen.
+  function zoomable(plot) {
+    const svg = plot.querySelector("svg");
+    if (!svg) return { place: (point) => point, reach: () => {} };
+    const whole = svg.viewBox.baseVal, [width, height] = [whole.width, whole.height];
+    let left = 0, top = 0, scale = 1; // of the seen part, as fractions of the figure
+    const within = (x) => Math.min(Math.max(x, 0), 1 - 1 / scale);
+    const look = (x, y) => {
+      [left, top] = [within(x), within(y)];
+      svg.setAttribute("viewBox", `${left * width} ${top * height} ${width / scale} ${height / scale}`);
+      plot.classList.toggle("zoomed", scale > 1);
+      hide();
+    };
+    const by = (factor, x = 0.5, y = 0.5) => { // (x, y) of the plot stays where it is
+      const [atX, atY] = [left + x / scale, top + y / scale];
+      scale = Math.min(Math.max(scale * factor, 1), 16);
+      look(atX - x / scale, atY - y / scale);
+    };
+    plot.addEventListener("keydown", (event) => {
+      const factor = { "+": 1.5, "=": 1.5, "-": 1 / 1.5, 0: 0 }[event.key];
+      if (factor === undefined || event.ctrlKey || event.metaKey) return;
+      event.preventDefault();
+      by(factor);
+    });
+    plot.addEventListener("wheel", (event) => {
+      if (!event.ctrlKey) return;
+      event.preventDefault();
+      const box = plot.getBoundingClientRect();
+      by(Math.exp(-event.deltaY / 200), (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+    }, { passive: false });
+    plot.addEventListener("pointermove", (event) => {
+      if (!event.buttons || scale === 1) return;
+      const box = plot.getBoundingClientRect();
+      look(left - event.movementX / box.width / scale, top - event.movementY / box.height / scale);
+    });
+    controls(plot, "Zoom", button("zoom in", () => by(1.5)), button("zoom out", () => by(1 / 1.5)), button("whole figure", () => by(0)));
+    return {
+      place: ([x, y, ...rest]) => [(x - left) * scale, (y - top) * scale, ...rest],
+      reach: ([x, y]) => {
+        const outside = [(x - left) * scale, (y - top) * scale].some((at) => at < 0 || at > 1);
+        if (outside) look(x - 0.5 / scale, y - 0.5 / scale);
+      },
+    };
+  }
+
   for (const plot of document.querySelectorAll(".plot")) {
     let points; // parsed when first needed
     let at = -1;
-    const load = () => (points ??= JSON.parse(plot.querySelector("script").textContent));
+    const hidden = new Set(); // series
+    const load = () => (points ??= JSON.parse(plot.querySelector("script").textContent)).filter((point) => !hidden.has(point[3]));
+    const zoom = zoomable(plot);
     const nearest = (event) => {
       const box = plot.getBoundingClientRect();
       let best = REACH * REACH;
       at = -1;
-      load().forEach(([x, y], i) => {
+      load().forEach((point, i) => {
+        const [x, y] = zoom.place(point);
         const distance = (box.left + x * box.width - event.clientX) ** 2 + (box.top + y * box.height - event.clientY) ** 2;
         if (distance < best) {
           best = distance;
           at = i;
         }
       });
-      at < 0 ? hide() : show(plot, points[at]);
+      at < 0 ? hide() : show(plot, zoom.place(load()[at]));
     };
-    plot.addEventListener("pointermove", (event) => event.pointerType === "mouse" && nearest(event));
+    plot.addEventListener("pointermove", (event) => event.pointerType === "mouse" && !event.buttons && nearest(event));
     plot.addEventListener("click", nearest); // a tap
     plot.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && hide());
     plot.addEventListener("blur", hide);
@@ -50,18 +132,18 @@
       if (event.key === "Escape") hide();
       if (!step || !load().length) return;
       event.preventDefault();
-      at = (at + step + (at < 0 && step < 0 ? 1 : 0) + points.length) % points.length;
-      show(plot, points[at]);
+      const shown = load();
+      at = (at + step + (at < 0 && step < 0 ? 1 : 0) + shown.length) % shown.length;
+      zoom.reach(shown[at]);
+      show(plot, zoom.place(shown[at]));
+    });
+    legend(plot, (name, visible) => {
+      visible ? hidden.delete(name) : hidden.add(name);
+      at = -1;
+      hide();
     });
   }
   addEventListener("scroll", hide, { passive: true });
-
-  for (const button of document.querySelectorAll(".enlarge")) {
-    button.addEventListener("click", () => {
-      const large = button.previousElementSibling.classList.toggle("large");
-      button.setAttribute("aria-pressed", large);
-    });
-  }
 
   // A number leads most cells ("69.9 [69.5, 70.3]"); blanks go last in either direction.
   const value = (cell) => {

@@ -32,10 +32,10 @@ BUDGET = 2_400_000  #: bytes of all figures on the page; further ones are links
 
 @dataclass(frozen=True)
 class Inline:
-    """An SVG for the page and its hover points: (left, top, text), positions as fractions."""
+    """An SVG for the page and its hover points: (left, top, text, series), positions as fractions."""
 
     svg: str
-    points: list[tuple[float, float, str]]
+    points: list[tuple[float, float, str, str]]
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ def inline(figure: Figure, name: str) -> Inline:
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    svg = re.sub(r'<g id="(?:curve|interval|label):([^"]+)"', r'<g data-series="\1"', svg)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # matplotlib numbers its groups anew in every figure
     svg = re.sub(
         r'<svg ([^>]*?)width="[^"]*" height="[^"]*"|<svg ([^>]*?)height="[^"]*" ', r"<svg \1\2", svg, count=1

@@ -71,7 +71,7 @@ def _against(
         lines = series(ax, part, x, "accuracy", TOP1)
         for row in part:
             if row["low"] is not None:
-                look.bars(ax, row[x], row["low"], row["high"], row["codec"])
+                look.bars(ax, row[x], row["low"], row["high"], row["codec"], row["series"])
         panels.append((ax, lines))
     if bytes_above:
         for ax, _ in panels:

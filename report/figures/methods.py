@@ -82,8 +82,9 @@ def _curve(ax: Axes, rows: list[dict], x: str, label: str) -> Any:
     line.set_markerfacecolor(line.get_color() if filled else look.PAPER)
     for row in rows:
         if row["low"] is not None:
-            look.bars(ax, row[x], row["low"], row["high"], row["codec"])
-    look.hover(ax, xs, ys, [f"{label}\n{sentence(row, 'accuracy', TOP1)}" for row in rows])
+            look.bars(ax, row[x], row["low"], row["high"], row["codec"], label)
+    look.mark(line, "curve", label)
+    look.hover(ax, xs, ys, [f"{label}\n{sentence(row, 'accuracy', TOP1)}" for row in rows], label)
     return line
 
 

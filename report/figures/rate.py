@@ -63,8 +63,9 @@ def series(ax: Axes, rows: list[dict], x: str, y: str, unit: str) -> list[tuple]
         part = sorted(part, key=lambda row: row[x])
         xs, ys = [row[x] for row in part], [row[y] for row in part]
         line = look.curve(ax, xs, ys, part[0]["codec"], part[0]["chained"], variants[name])
+        look.mark(line, "curve", name)
         lines.append((line, label(name, part)))
-        look.hover(ax, xs, ys, [sentence(row, y, unit) for row in part])
+        look.hover(ax, xs, ys, [sentence(row, y, unit) for row in part], name)
     return lines
 
 

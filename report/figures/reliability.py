@@ -32,8 +32,8 @@ def reliability(table: pa.Table) -> Figure:
         style, filled = STYLES.get(part[0]["base"], ((0, (6, 1.5)), False))
         line = ax.plot(xs, ys, linestyle=style, marker="o", color=look.INK, markersize=4, zorder=3)[0]
         line.set_markerfacecolor(look.INK if filled else look.PAPER)
-        line.set_gid("curve")
-        look.hover(ax, xs, ys, texts)
+        look.mark(line, "curve", part[0]["label"])
+        look.hover(ax, xs, ys, texts, part[0]["label"])
         lines.append((line, part[0]["label"]))
     label_curves(figure, [(ax, lines)])
     return figure

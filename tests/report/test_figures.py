@@ -16,7 +16,7 @@ def draw(name, table):
 
 
 def lines(ax):
-    return [line for line in ax.lines if line.get_gid() == "curve"]
+    return [line for line in ax.lines if str(line.get_gid()).startswith("curve:")]
 
 
 def only(table, **where):
@@ -32,14 +32,14 @@ def test_a_codec_with_one_quality_is_a_point_and_a_chain_is_dashed(collected):
 
 def test_infinite_psnr_and_what_has_no_rate_are_no_points_of_a_rate_curve(collected):
     figure = draw("rate-psnr", collected.measured)
-    texts = [text for _, _, text in look.hover_points(figure)]
+    texts = [text for _, _, text, _ in look.hover_points(figure)]
     assert not [text for text in texts if text.startswith(("j2k-1\n", "noise-20\n", "blur-1\n", "clean"))]
     assert any(text.startswith("j2k-50\nPSNR") for text in texts)
 
 
 def test_hovering_tells_distortion_value_bytes_and_bpp(collected):
     row = next(row for row in collected.measured.to_pylist() if row["distortion"] == "jpeg-10")
-    texts = [text for _, _, text in look.hover_points(draw("rate-psnr", collected.measured))]
+    texts = [text for _, _, text, _ in look.hover_points(draw("rate-psnr", collected.measured))]
     expected = (
         f"jpeg-10\nPSNR {row['psnr_mean']:.2f} dB\n{row['bytes_mean']:,.0f} bytes, {row['bpp_mean']:.3f} bpp"
     )

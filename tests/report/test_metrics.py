@@ -58,7 +58,7 @@ def test_a_metric_has_curves_and_a_bd_rate_with_an_interval_like_psnr(found):
     assert set(drawn) == {"rate-metric-psnr-y", "rate-metric-encode", "rate-metric-decode"}
     axes = drawn["rate-metric-psnr-y"].axes[0]
     assert axes.get_ylabel() == "mean PSNR-Y (dB)"
-    assert any("jpeg-10\nPSNR-Y " in text for _, _, text in axes.hover)
+    assert any("jpeg-10\nPSNR-Y " in text for _, _, text, _ in axes.hover)
     deltas = {row["quality"]: row for row in found.deltas.to_pylist() if row["test"] == "WebP"}
     assert set(deltas) == {"PSNR", "PSNR-Y", "MS-SSIM"}
     luma = deltas["PSNR-Y"]

@@ -144,7 +144,7 @@ def test_hovering_a_point_and_the_arrow_keys_tell_its_numbers(built, opened):
     plot = page.locator("#rate-psnr .plot")
     plot.scroll_into_view_if_needed()
     points = json.loads(plot.locator("script").text_content())
-    x, y, text = next(point for point in points if point[2].startswith("jpeg-75\n"))
+    x, y, text, _ = next(point for point in points if point[2].startswith("jpeg-75\n"))
     box = plot.bounding_box()
     page.mouse.move(box["x"] + x * box["width"] + 3, box["y"] + y * box["height"] + 3)
     assert page.locator("#tip").is_visible()
@@ -153,7 +153,7 @@ def test_hovering_a_point_and_the_arrow_keys_tell_its_numbers(built, opened):
     page.keyboard.press("Escape")
     assert page.locator("#tip").is_hidden()
     page.keyboard.press("ArrowRight")
-    assert page.locator("#tip").text_content() in [text for _, _, text in points]
+    assert page.locator("#tip").text_content() in [text for _, _, text, _ in points]
 
 
 @in_a_browser
@@ -161,11 +161,65 @@ def test_a_point_under_the_pointer_is_a_drawn_marker(built, opened):
     page, _, _ = opened(built)
     plot = page.locator("#rate-psnr .plot")
     plot.scroll_into_view_if_needed()
-    x, y, _ = next(p for p in json.loads(plot.locator("script").text_content()) if p[2].startswith("jpeg-75\n"))
+    x, y, *_ = next(p for p in json.loads(plot.locator("script").text_content()) if p[2].startswith("jpeg-75\n"))
     box = plot.bounding_box()
     place = [box["x"] + x * box["width"], box["y"] + y * box["height"]]
     fill = page.evaluate("([x, y]) => getComputedStyle(document.elementFromPoint(x, y)).fill", place)
     assert fill == "rgb(0, 114, 178)"  # JPEG's colour
+
+
+@in_a_browser
+def test_buttons_hide_a_series_with_its_points_and_keys_reach_them(built, opened):
+    page, said, _ = opened(built)
+    figure = page.locator("#rate-psnr figure")
+    plot = figure.locator(".plot")
+    legend = figure.get_by_role("group", name="Shown series")
+    names = legend.locator("button").all_text_contents()
+    assert {"JPEG", "WebP"} <= set(names)
+    jpeg = legend.get_by_role("button", name="JPEG", exact=True)
+    jpeg.focus()
+    page.keyboard.press("Space")
+    assert jpeg.get_attribute("aria-pressed") == "false"
+    drawn = plot.locator('[data-series="JPEG"]')
+    assert drawn.count() >= 2  # the curve and its label
+    assert not any(part.is_visible() for part in drawn.all())
+    assert all(part.is_visible() for part in plot.locator('[data-series="WebP"]').all())
+    points = json.loads(plot.locator("script").text_content())
+    plot.focus()
+    told = set()
+    for _ in range(len(points)):
+        page.keyboard.press("ArrowRight")
+        told.add(page.locator("#tip").text_content())
+    assert told == {text for _, _, text, series in points if series != "JPEG"}
+    jpeg.click()
+    assert all(part.is_visible() for part in drawn.all())
+    assert said == []
+
+
+@in_a_browser
+def test_zooming_enlarges_what_is_under_the_pointer_and_points_stay_with_their_markers(built, opened):
+    page, said, _ = opened(built)
+    plot = page.locator("#rate-psnr .plot")
+    plot.scroll_into_view_if_needed()
+    plot.focus()
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    assert float(plot.locator("svg").get_attribute("viewBox").split()[0]) > 0
+    page.keyboard.press("ArrowRight")  # moves there if the point is outside
+    ring, box = page.locator(".ring").bounding_box(), plot.bounding_box()
+    assert box["x"] - 9 <= ring["x"] <= box["x"] + box["width"]
+    middle = [ring["x"] + ring["width"] / 2, ring["y"] + ring["height"] / 2]
+    series = json.loads(plot.locator("script").text_content())[0][3]
+    under = "([x, y]) => document.elementFromPoint(x, y).closest('[data-series]')?.dataset.series"
+    assert page.evaluate(under, middle) == series
+    page.keyboard.press("0")
+    assert plot.locator("svg").get_attribute("viewBox").startswith("0 0 ")
+    figure = page.locator("#rate-psnr figure")
+    figure.get_by_role("button", name="zoom in").click()
+    assert "zoomed" in plot.get_attribute("class")
+    figure.get_by_role("button", name="whole figure").click()
+    assert "zoomed" not in plot.get_attribute("class")
+    assert said == []
 
 
 @in_a_browser
@@ -187,7 +241,7 @@ def test_the_chooser_sorting_and_taps_answer(built, browser):
     assert not any(values[len(numbers) :])
     plot = page.locator("#rate-psnr .plot")
     plot.scroll_into_view_if_needed()
-    x, y, text = json.loads(plot.locator("script").text_content())[0]
+    x, y, text, _ = json.loads(plot.locator("script").text_content())[0]
     box = plot.bounding_box()
     page.touchscreen.tap(box["x"] + x * box["width"], box["y"] + y * box["height"])
     assert page.locator("#tip").text_content() == text
