@@ -150,12 +150,19 @@ def choose(
         )
     if not groups:
         raise ValueError("nothing to choose from: use --results to add tested networks")
-    rows = []
+    rows, without = [], []
     for (dataset, name), members in groups.items():
         if arch in (None, name):
             pixels = 8 * members[0]["bytes_mean"] / members[0]["bpp_mean"]
             budget = chooser.budget_in_bytes(pixels, bytes_, bpp, kbps, pps)
-            rows += [[dataset, name, *_answer(row)] for row in chooser.affordable(members, budget)[:top]]
+            try:
+                rows += [[dataset, name, *_answer(row)] for row in chooser.affordable(members, budget)[:top]]
+            except ValueError as error:
+                without.append((members[0]["bytes_mean"], f"{dataset}, {name}: {error}"))
+    if not rows:
+        raise ValueError(min(without)[1])
+    for _, reason in without:
+        click.echo(reason, err=True)
     headings = ["dataset", "network", "distortion", "method", "bytes", "bpp", "top-1 (%)", "95 %", "PSNR (dB)"]
     click.echo(table(headings, rows, left=(0, 1, 2, 3)))
 

@@ -40,6 +40,15 @@ def test_budgets_of_bpp_and_of_a_link_are_bytes_per_picture():
     assert choose.budget_in_bytes(224 * 224, None, None, 64, 10) == 800
 
 
+def test_a_network_too_dear_for_the_budget_does_not_hide_the_others(curves, runs, run):
+    done = run("report", "choose", curves, "--results", runs, "--published", "marie2022", "--bytes", "400")
+    assert done.returncode == 0, done.stderr
+    assert "resnet50  bpg-51" in done.stdout
+    assert not [line for line in done.stdout.splitlines() if line.startswith("curves")]
+    assert "curves, mnasnet1_0: " in done.stderr
+    assert "the cheapest is jpeg-5 with" in done.stderr
+
+
 @pytest.mark.slow
 def test_choose_on_the_command_line(curves, runs, run):
     done = run("report", "choose", curves, "--results", runs, "--bytes", "100000")

@@ -250,6 +250,25 @@ def test_the_chooser_sorting_and_taps_answer(built, browser):
 
 
 @in_a_browser
+def test_the_page_and_the_command_choose_the_same(built, curves, runs, opened, run):
+    page, said, _ = opened(built)
+    for unit, given, amount in (
+        ("bytes", ["--bytes", "400"], "400"),
+        ("bytes", ["--bytes", "3000"], "3000"),
+        ("bpp", ["--bpp", "0.3"], "0.3"),
+        ("kbps", ["--kbps", "80", "--pps", "10"], "80"),
+    ):
+        page.locator("#unit").select_option(unit)
+        page.locator("#budget").fill(amount)
+        shown = [row.locator("td").all_text_contents()[:7] for row in page.locator("#answer tbody tr").all()]
+        done = run("report", "choose", curves, "--results", runs, "--published", "marie2022", "--top", "1", *given)
+        printed = [re.split(r" {2,}", line)[:7] for line in done.stdout.splitlines()[1:]]
+        assert shown
+        assert sorted(shown) == sorted(printed)
+    assert said == []
+
+
+@in_a_browser
 def test_the_picture_browser_shows_flips_with_their_files_and_predictions(built, opened):
     page, said, asked = opened(built)
     page.locator("#column").select_option(label="jpeg-10")
