@@ -60,7 +60,7 @@ class Candidate:
     def of_file(cls, file: str, dataset: Dataset, named: str | None = None) -> Candidate:
         """A checkpoint of ``train``. Raises ModelError when its metadata name no network.
 
-        ``named`` is the ``--arch`` that the person gave, which some networks must have to be built.
+        ``named`` is the user's ``--arch``, without which some networks are not built.
         """
         loaded = models.load_checkpoint(file, len(dataset.plan.classes or ()), named)
         require_classes(file, loaded.meta, dataset.plan.classes or ())
@@ -91,7 +91,7 @@ def evaluate(
     dataset: Dataset, columns: Sequence[str], candidates: Sequence[Candidate], world: World, *,
     batch: int = 64, workers: int = 2, cache: str | None = None, present: bool = False,
 ) -> tuple[dict, list[dict], list[pa.Table]] | None:  # fmt: skip
-    """Dataset, results and per-sample tables as ``shards.results.write`` takes them; None but on rank 0.
+    """Dataset, results and per-sample tables for ``shards.results.write``; None except on rank 0.
 
     Networks compute in float32 without TF32, whatever the precision of their training.
     """
@@ -131,7 +131,7 @@ def _samples(found: Predictions, model: int, columns: Sequence[str]) -> pa.Table
 
 
 def _absent(dataset: Dataset, column: str) -> list[int]:
-    """The classes of which the dataset has no sample. Raises ValueError when it has samples of one class only."""
+    """The classes without a sample in the dataset. Raises ValueError when it has samples of one class only."""
     there = set(dataset.table(column, ["label"])["label"].unique().to_pylist())
     if len(there) < 2:
         raise ValueError(

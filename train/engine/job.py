@@ -44,7 +44,7 @@ class Part:
 
 @dataclass
 class Job:
-    """A training that can begin."""
+    """A training that is ready to start."""
 
     settings: Settings
     method: Method
@@ -95,7 +95,7 @@ class Job:
 
 
 def prepare(settings: Settings, world: World) -> Job:
-    """Raises ValueError, with what to do, for everything that can be known before the first step."""
+    """Build and check a training. Raises ValueError, which says what to do, before the first step."""
     method = _method(settings)
     reads = method.reads()
     train, val = Dataset(settings.train), Dataset(settings.val)

@@ -43,7 +43,7 @@ class Numbers:
 
 
 def numbers(method: str, arch: str, column: str | None, from_scratch: bool = False) -> Numbers:
-    """Of ``finetune``, ``expert`` or ``stability``."""
+    """The numbers of ``finetune``, ``expert`` or ``stability``."""
     batch = REFERENCE_BATCH.get(arch, 384)
     if from_scratch:
         return Numbers(FROM_SCRATCH_LR, 1e-2, 4e-2, batch, False)

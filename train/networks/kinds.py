@@ -35,7 +35,7 @@ class Kind(ABC):
     def build(self, name: str, classes: int, *args: Any, **parameters: Any) -> Network | nn.Module:
         """The network ``name`` with fresh weights; a bare module gets ImageNet's normalisation.
 
-        A family that needs more than a name has further ``parameters``; they stand in the ``description``.
+        A family that needs more than a name has further ``parameters``; the ``description`` lists them.
         """
 
     def imagenet(self, name: str) -> Mapping[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Networks of which some features are switched off (DeepCloak, arXiv 1702.06763)."""
+"""Networks with some features switched off (DeepCloak, arXiv 1702.06763)."""
 
 from __future__ import annotations
 
