@@ -20,8 +20,8 @@ from distort.metrics import Reference
 from distort.pictures import BadPicture
 from distort.places import place
 from distort.stages import Stages
-from shards.access import Files, Stored
 from shards.dataset import Dataset
+from shards.files import Files, Stored
 from shards.plan import column_folder, shard_name
 
 AHEAD = 16  #: pictures being fetched from a remote source at a time

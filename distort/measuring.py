@@ -14,10 +14,11 @@ from distort.quality import SAMPLE, Metric, Pair, parse_metrics
 from distort.stages import Stages
 from distort.units import Made, Shards
 from shards import metrics as files
-from shards.access import ColumnReader, Entry, Files, read_tuples
+from shards.access import ColumnReader, Entry, read_tuples
 from shards.console import Bar
 from shards.dataset import Dataset
 from shards.errors import DatasetError
+from shards.files import Files
 
 CHUNK = 32  #: pictures read at once
 

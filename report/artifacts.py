@@ -10,9 +10,10 @@ from PIL import Image
 from distort import codecs, sheet
 from report import names
 from report.names import by
-from shards.access import ColumnReader, Files
+from shards.access import ColumnReader
 from shards.dataset import Dataset
 from shards.errors import DatasetError
+from shards.files import Files
 
 PANELS = 20  #: more columns than this: the least, the middle and the most distorting of each series
 SIDE = 448  #: pixels; of larger pictures the sheet shows the centre, unscaled

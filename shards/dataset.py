@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shards import metrics
-from shards.access import ColumnReader, Entry, Files, Samples, read_tuples
+from shards.access import ColumnReader, Entry, Samples, read_tuples
 from shards.column import COLUMN, read_column, settings_sha256
 from shards.errors import DatasetError, StorageError
+from shards.files import Files
 from shards.plan import Plan, check_keys, column_folder, shard_name
 from shards.storage import Storage
 from shards.writer import ERRORS, ERRORS_SCHEMA, ROWS_SCHEMA

@@ -13,11 +13,11 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from shards import metrics
-from shards.access import cut
 from shards.clients import INDEX
 from shards.column import COLUMN
 from shards.dataset import Dataset
 from shards.errors import DatasetError
+from shards.files import cut
 from shards.plan import FILE, MANIFEST, column_folder, manifest_hash, manifest_rows, open_manifest, shard_name
 from shards.storage import PARTIAL
 from shards.writer import ERRORS, IN_JSON, ROWS_SCHEMA

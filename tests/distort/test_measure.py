@@ -13,7 +13,8 @@ import distort
 import shards
 from distort import quality
 from distort.quality import DecodeTime, EncodeTime, Flip, LumaPsnr, MsSsim, Pair, Ssimulacra2, parse_metrics
-from shards.access import ColumnReader, Files
+from shards.access import ColumnReader
+from shards.files import Files
 
 JPEG = {"column": "jpeg-10", "extension": "jpg", "steps": [{"name": "jpeg", "settings": {}, "versions": {}}]}
 

@@ -12,9 +12,9 @@ import torch
 from fsspec.implementations.memory import MemoryFileSystem
 
 from distort.codecs import decode
-from shards.access import Files
 from shards.dataset import Dataset
 from shards.errors import DatasetError
+from shards.files import Files
 from train.feed import slices
 from train.feed.data import Batch, Source, Stream
 from train.feed.reading import survey

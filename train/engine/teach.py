@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from shards.access import ColumnReader, Files
+from shards.access import ColumnReader
 from shards.dataset import Dataset
 from shards.errors import DatasetError
+from shards.files import Files
 from train.engine.checks import require_classes
 from train.engine.distributed import World
 from train.engine.progress import Progress, Waiting

@@ -20,9 +20,10 @@ from torch import Tensor
 from distort.codecs import ColumnDecoder, decoder, get
 from distort.codecs.headers import UNKNOWN, Header, header_of, read_header
 from distort.distortion import Distortion, generator
-from shards.access import ColumnReader, Files, Rows, same_rows
+from shards.access import ColumnReader, Rows, same_rows
 from shards.dataset import Dataset
 from shards.errors import DatasetError
+from shards.files import Files
 from train.feed.slices import ROW_BITS, Read, reads, split_place
 from train.feed.teachers import CachedTeacher
 from train.methods.reads import CLEAN

@@ -16,9 +16,9 @@ import torch
 import torchvision
 from safetensors.numpy import load, save
 
-from shards.access import Files, Stored
 from shards.dataset import Dataset
 from shards.errors import DatasetError
+from shards.files import Files, Stored
 from shards.storage import Storage
 from train.networks.network import Network
 from train.networks.weights import weights_sha256
