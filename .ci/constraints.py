@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = "report,train,timm,lite,onnx,ray,s3"
+EXTRAS = "report,train,timm,lite,onnx,ray,s3,metrics"
 
 head = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line.startswith("#")]
 with tempfile.TemporaryDirectory() as folder:

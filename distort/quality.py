@@ -99,6 +99,7 @@ class MsSsim(Metric):
     name, title = "ms-ssim", "MS-SSIM"
     packages, extra = ("scipy",), "report"
     meaning = "multi-scale SSIM (Wang et al. 2003), 11x11 Gaussian, 5 scales, mean over RGB; null below 176 pixels"
+    packages, extra = ("scipy",), "metrics"
     WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
     RADIUS = 5
 

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from .test_house import imports
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = ("report", "train", "timm", "lite", "onnx", "ray", "s3")  #: those for users
+EXTRAS = ("report", "train", "timm", "lite", "onnx", "ray", "s3", "metrics")  #: those for users
 
 
 def test_the_documentation_builds_without_a_broken_link(tmp_path):
