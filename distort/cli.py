@@ -37,7 +37,7 @@ from distort.options import (
     check_sbatch,
     work,
 )
-from shards.console import Group, PathType, plain, table
+from shards.console import NAMES, Group, PathType, plain, table
 from shards.dataset import Dataset
 from shards.errors import DatasetError
 
@@ -199,7 +199,7 @@ def _stoppable() -> Iterator[None]:
     type=Checked("names", quality.parse_metrics),
     help="Comma-separated names; time is encode-time and decode-time.",
 )
-@click.option("--columns", type=SOMETHING, help="Comma-separated names.  [default: all columns but the clean one]")
+@click.option("--columns", type=NAMES, help="Comma-separated names.  [default: all columns but the clean one]")
 @click.option(
     "--list", is_flag=True, is_eager=True, expose_value=False, callback=_list_metrics, help="Print all metrics."
 )

@@ -23,6 +23,7 @@ from distort import codecs
 from distort.codecs import Codec
 from distort.distortion import Distortion, DistortionError, generator, parse
 from distort.metrics import C1, C2
+from shards.console import names as names_in
 from shards.registry import Registry
 
 SAMPLE = 50  #: pictures of a sampled metric: the first of the first shard
@@ -250,9 +251,9 @@ def parse_metrics(text: str) -> list[Metric]:
 
     Raises ValueError for an unknown name, with the nearest and the list, and for a package that is missing.
     """
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts:
+    if not text.strip(", "):
         raise ValueError(f"no metric given; there are {', '.join([*METRICS.names(), TIME])}")
+    parts = names_in(text)
     times = [EncodeTime.name, DecodeTime.name]
     names = dict.fromkeys(name for part in parts for name in (times if part == TIME else [part]))
     found: list[Metric] = [METRICS.load(name)() for name in names]

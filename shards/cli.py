@@ -8,7 +8,7 @@ from collections import Counter
 import click
 
 from shards import dataset as reading
-from shards.console import SOMETHING, Bar, Group, number, plain, size, table
+from shards.console import NAMES, Bar, Group, names, number, plain, size, table
 from shards.export import export as export_columns
 from shards.verify import verify as problems_of
 
@@ -112,12 +112,12 @@ def show(dataset: str, key: str) -> None:
 @click.option(
     "--columns",
     required=True,
-    type=SOMETHING,
+    type=NAMES,
     help="Comma-separated names, in the order of the members in the tars.",
 )
 def export(dataset: str, out: str, columns: str) -> None:
     """Merge columns of DATASET into tars OUT/NNNNNN.tar, for pipelines that read a single stream."""
     data = reading.open(dataset)
     with Bar("export", data.plan.shards, "shards") as bar:
-        total = export_columns(data, out, columns.split(","), lambda done, _: bar.update(done))
+        total = export_columns(data, out, names(columns), lambda done, _: bar.update(done))
     click.echo(f"{out}: {total:,} samples of {columns} in {data.plan.shards} tars")

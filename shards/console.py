@@ -55,6 +55,20 @@ def _something(text: str) -> None:
 SOMETHING = Checked("text", _something)  #: refuses empty values, which often come from unset shell variables
 
 
+def names(text: str) -> list[str]:
+    """The names in a comma-separated list. Raises ValueError when one is empty or there twice."""
+    found = [name.strip() for name in text.split(",")]
+    if not all(found):
+        raise ValueError(f"'{text}' has an empty name: remove the extra comma")
+    for name in found:
+        if found.count(name) > 1:
+            raise ValueError(f"'{text}' names {name} twice")
+    return found
+
+
+NAMES = Checked("names", names)  #: a comma-separated list
+
+
 class PathType(click.Path):
     """``click.Path``, which takes an empty value for the current folder; here it is refused."""
 

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
-from shards.console import SOMETHING, Group, PathType
+from shards.console import NAMES, SOMETHING, Group, PathType
+from shards.console import names as names_in
 from train.methods import METHODS
 from train.methods.base import Method
 from train.options import click_options
@@ -155,7 +156,7 @@ def main() -> None:
 @click.option("--arch", type=SOMETHING, help="With --weights: also evaluate this pre-trained network. Alone: the "
               "network of checkpoints that must be named, as MODULE:FUNCTION.")  # fmt: skip
 @click.option("--weights", type=SOMETHING, help="imagenet, a file, or none (untrained).")
-@click.option("--columns", type=SOMETHING, default="all", show_default=True, help="Comma-separated.")
+@click.option("--columns", type=NAMES, default="all", show_default=True, help="Comma-separated.")
 @click.option("--router", multiple=True, is_flag=False, flag_value="headers", metavar="[DECISION]",
               type=click.Choice(ROUTERS), help="Let the checkpoints answer together, each for what it was trained "
               "for: by the bitstream's headers (the default), by a master (switched, soft), by their maximum "
@@ -182,9 +183,7 @@ def evaluate_command(
         raise click.UsageError("give --checkpoint FILE, or --arch NAME with --weights, or both")
     if options["master"] and not {"switched", "soft"} & set(options["router"]):
         raise click.UsageError("--master is for --router switched and --router soft: give one of them too")
-    names = None if columns == "all" else [name.strip() for name in columns.split(",")]
-    if names and len(set(names)) < len(names):
-        raise click.UsageError(f"--columns {columns} lists a column more than once")
+    names = None if columns == "all" else names_in(columns)
     from train.api import evaluate
     from train.engine.evaluate import show
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from shards.console import names as names_in
 from shards.dataset import Dataset
 from train.engine import checks, remarks
 from train.engine.distributed import World
@@ -159,7 +160,7 @@ def tested_columns(settings: Settings, val: Dataset) -> list[str]:
         return []
     names = list(val.columns)
     if settings.test_columns != "all":
-        names = [name.strip() for name in settings.test_columns.split(",")]
+        names = names_in(settings.test_columns)
         for name in names:
             val.require_complete(name)
     return names

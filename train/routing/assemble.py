@@ -89,7 +89,7 @@ def columns_of(model: dict) -> tuple[str, ...]:
     if model.get("method") == "pretrained":
         return (CLEAN,)
     columns = model.get("settings", {}).get("columns")
-    return listed(columns) if isinstance(columns, str) else ()
+    return listed(columns.strip(", ")) if isinstance(columns, str) else ()
 
 
 def _router(team: list[Candidate], base: Candidate | None, otherwise: str) -> Router:
