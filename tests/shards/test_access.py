@@ -10,6 +10,9 @@ from torch.utils.data import DataLoader
 
 import shards
 from shards import DatasetError
+from shards.access import ColumnReader
+from shards.dataset import Dataset
+from shards.files import Files
 
 COLUMNS = ("clean", "jpeg-10")
 
@@ -73,6 +76,12 @@ def test_a_slice_is_a_sequence_again(dataset, part):
     for key, *_ in expected:
         assert key in view
     assert len([key for key, *_ in samples if key in view]) == len(expected)
+
+
+def test_no_rows_are_no_bitstreams(place):
+    data = Dataset(place[0])
+    reader = ColumnReader(data, "jpeg-10", Files(data.storage))
+    assert reader.pick(0, []) == reader.read(0, 2, 2) == []
 
 
 def test_positions_and_keys_that_are_not_there(dataset):
