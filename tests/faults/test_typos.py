@@ -121,7 +121,7 @@ def answer(room: str, name: str, arguments: list) -> tuple[bool, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("room", "name"), commands())
+@pytest.mark.parametrize(("room", "name"), list(commands()))
 def test_a_typo_in_any_option_is_named(room, name, correct, digests, dataset, tmp_path):
     main = importlib.import_module(f"{room}.cli").main
     command = main.get_command(click.Context(main), name)
