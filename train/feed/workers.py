@@ -108,7 +108,7 @@ def batches(
         yield _pinned(feed, pool) if pool else feed
     finally:
         _end(started, pool)
-        _SPARE.extend(taken)  # no worker writes to it any more
+        _SPARE[:0] = taken  # no worker writes to it any more; in front, so that it is the next to be taken
 
 
 def _shared(taken: list[np.ndarray], size: int) -> np.ndarray:
