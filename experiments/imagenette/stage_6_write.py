@@ -179,6 +179,8 @@ def section(results: Results) -> Iterator[str]:
     )
     yield rates(results)
     for kind, title in (("present", "among the ten classes (primary)"), ("all", "among all 1000 classes")):
+        if kind not in contents["pretrained"]:
+            continue
         yield f"Top-1 {title}, percent, 95 % interval, (seeds):\n"
         yield f"| | pre-trained | {' | '.join(METHODS.values())} | expert − fine-tuned, points |"
         yield "|---" * (len(METHODS) + 3) + "|"
