@@ -17,12 +17,17 @@ import threading
 import traceback
 from pathlib import Path
 
+ROOMS = ("distort", "report", "shards")
+
 
 class Server:
     """Runs ``distort``, ``report`` and ``shards``; to be closed."""
 
     def __init__(self) -> None:
         self.environment = _environment()
+        self._start()
+
+    def _start(self) -> None:
         self._server = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -32,9 +37,12 @@ class Server:
 
         Raises subprocess.TimeoutExpired, having killed the command.
         """
-        if _environment() != self.environment:  # some variables count when the interpreter starts
+        # Some variables count when the interpreter starts; train would bring PyTorch into every fork.
+        if command[0] not in ROOMS or _environment() != self.environment:
             program = Path(sys.executable).parent / command[0]
             return subprocess.run([program, *command[1:]], capture_output=True, text=True, timeout=timeout)
+        if self._server.poll() is not None:
+            self._start()
         with tempfile.TemporaryDirectory() as folder:
             files = [os.path.join(folder, name) for name in ("stdout", "stderr")]
             pid = self._ask({"command": command, "cwd": os.getcwd(), "files": files})
@@ -49,7 +57,7 @@ class Server:
         return subprocess.CompletedProcess(command, status, *texts)
 
     def close(self) -> None:
-        self._server.stdin.close()
+        self._server.kill()
         self._server.wait()
 
     def _ask(self, request: dict) -> int:
@@ -67,8 +75,7 @@ def _environment() -> dict[str, str]:
 
 def _serve() -> None:
     del sys.path[0]  # this folder
-    rooms = ("distort", "report", "shards")
-    mains = {room: importlib.import_module(f"{room}.__main__").main for room in rooms}
+    mains = {room: importlib.import_module(f"{room}.__main__").main for room in ROOMS}
     importlib.import_module("report.writing")  # which the command imports late
     requests, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     nothing = os.open(os.devnull, os.O_RDWR)

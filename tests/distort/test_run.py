@@ -163,7 +163,7 @@ def test_a_folder_with_other_things_is_refused(tree, tmp_path, run):
     (tmp_path / "thesis.tex").write_text("precious")
     made = run("distort", "run", tree, tmp_path, "--distortions", "jpeg-10")
     assert made.returncode == 1
-    assert "holds thesis.tex and no dataset.json" in made.stderr
+    assert "holds thesis.tex but no dataset.json" in made.stderr
     assert os.listdir(tmp_path) == ["thesis.tex"]
 
 

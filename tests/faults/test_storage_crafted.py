@@ -136,12 +136,12 @@ def test_a_crafted_plan_of_a_billion_pictures_costs_no_time(copy, tree, run):
     plan_of(copy, pictures=10**9, per_shard=1)
     assert "done 5, running 0, missing 999999995" in run("distort", "status", copy).stdout
     found = run("shards", "verify", copy)
-    assert "manifest.parquet: 24 rows, dataset.json says 1000000000 pictures" in found.stdout
+    assert "manifest.parquet: 24 rows, but dataset.json says 1000000000 pictures" in found.stdout
     assert "and 999999994 more shards of this column" in found.stdout
     added = run("distort", "add", copy, "--distortions", "jpeg-11")
     assert "column 'clean' lacks 999999995 of 1000000000 shards" in added.stderr
     planned = run("distort", "run", tree, copy, "--distortions", "jpeg-10", "--planned")
-    assert "manifest.parquet has 24 rows, dataset.json says 1000000000 pictures" in planned.stderr
+    assert "manifest.parquet has 24 rows, but dataset.json says 1000000000 pictures" in planned.stderr
 
 
 def test_one_unreadable_file_does_not_end_verify(copy, run):

@@ -67,7 +67,13 @@ def correct(tree, dataset, train_set, val_set, weights, tmp_path, monkeypatch):
         "distort slurm": [],
         "distort list": [],
     }
-    values = {"--column": "jpeg-10", "--columns": "jpeg-10,j2k-75", "--val": val_set, "--out": "out"}
+    values = {
+        "--column": "jpeg-10",
+        "--columns": "jpeg-10,j2k-75",
+        "--val": val_set,
+        "--out": "out",
+        "--bins": "clean/jpeg-10/j2k-75",
+    }
 
     def correct(room: str, name: str, options: set[str]) -> list:
         if room != "train" or f"train {name}" in fixed:

@@ -14,8 +14,8 @@ _spec = importlib.util.spec_from_file_location(
 )
 _train = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_train)
-train_source, train_set, val_source, val_set, weights = (
-    vars(_train)[name] for name in ("train_source", "train_set", "val_source", "val_set", "weights")
+make_set, train_source, train_set, val_source, val_set, weights = (
+    vars(_train)[name] for name in ("make_set", "train_source", "train_set", "val_source", "val_set", "weights")
 )
 SHORT = ("--epochs", 1, "--batch", 16, "--holdout", 0.1, "--lr", 1e-3, "--workers", 0)
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import webdataset
 
+import distort
 import shards
 from distort.codecs import decode
 from shards import DatasetError
@@ -85,9 +86,14 @@ def test_stats_are_the_means_of_the_parquet_rows(dataset):
     assert list(stats) == ["clean", "j2k-75", "jpeg-10", "noise-20", "noise-20+jpeg-10", "webp-20"]
 
 
-def test_the_duckdb_query_of_the_docs_runs(dataset):
-    query = re.search(r"```sql\n(.*?)```", (DOCS / "format.md").read_text(), re.DOTALL).group(1)
-    rows = duckdb.sql(query.replace("val/", f"{dataset}/")).fetchall()
+def test_the_duckdb_queries_of_the_docs_run(dataset, tmp_path):
+    measured = Path(shutil.copytree(dataset, tmp_path / "val"))
+    distort.measure(measured, metrics="ms-ssim", columns="jpeg-10", workers=1)
+    queries = re.findall(r"```sql\n(.*?)```", (DOCS / "format.md").read_text(), re.DOTALL)
+    values, rows = (duckdb.sql(query.replace("val/", f"{measured}/")).fetchall() for query in queries)
+    (name, mean) = values[0]
+    assert name == "jpeg-10"
+    assert mean == pytest.approx(np.mean(shards.open(measured).table("jpeg-10", ["ms-ssim"])["ms-ssim"]))
     stats = {row["distortion"]: row for row in shards.open(dataset).stats().to_pylist()}
     assert {row[0] for row in rows} == stats.keys()
     for name, samples, size, psnr, ssim in rows:

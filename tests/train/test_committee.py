@@ -119,9 +119,12 @@ def test_what_a_network_is_for():
 
 def test_branches_that_do_not_fit_the_master_are_named(tmp_path):
     experts = [candidate("expert", trained_on="jpeg-10"), candidate("expert", trained_on="jpeg-5")]
-    with pytest.raises(ValueError, match=r"bin 'clean' has 0 checkpoints .* --arch with --weights gives"):
+    with pytest.raises(
+        ValueError,
+        match=r"bin 'clean' needs one checkpoint for its columns, but has 0; --arch with --weights gives",
+    ):
         assemble(["switched"], experts, masters(tmp_path, "clean/jpeg-10,jpeg-5"), "nearest")
-    with pytest.raises(ValueError, match="bin 'jpeg-10,jpeg-5' has 2 checkpoints"):
+    with pytest.raises(ValueError, match="bin 'jpeg-10,jpeg-5' needs one checkpoint for its columns, but has 2"):
         assemble(["soft"], experts, masters(tmp_path, "jpeg-10,jpeg-5/bpg-46"), "nearest")
     with pytest.raises(ValueError, match="--router switched needs --master FILE, which 'train master' makes"):
         assemble(["switched"], experts, None, "nearest")
@@ -191,5 +194,5 @@ def test_methods_that_do_not_fit_the_master_are_left_out_with_a_note(tmp_path, c
              candidate("consistency", settings={"columns": "jpeg-10,jpeg-5"})]  # fmt: skip
     found = assemble(["switched"], given, masters(tmp_path, "clean/jpeg-10,jpeg-5"), "nearest")
     assert [c.model["settings"]["of"] for c in found] == ["expert"]
-    said = "note: --router switched leaves out checkpoints: the master's bin 'jpeg-10,jpeg-5' has 0 checkpoints"
+    said = "note: --router switched leaves out checkpoints: the master's bin 'jpeg-10,jpeg-5' needs one checkpoint"
     assert said in capsys.readouterr().err

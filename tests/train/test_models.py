@@ -88,7 +88,7 @@ def test_weights_of_another_network_are_refused(saved, tmp_path):
 
 def test_weights_of_another_number_of_classes_need_a_new_head(saved):
     file, _ = saved
-    with pytest.raises(ModelError, match="3 classes, the dataset has 7; 'train finetune --new-head'"):
+    with pytest.raises(ModelError, match="3 classes, but the dataset has 7; 'train finetune --new-head'"):
         models.load("shufflenet_v2_x0_5", str(file), 7)
     loaded = models.load("shufflenet_v2_x0_5", str(file), 7, new_head=True)
     assert loaded.network.net.fc.weight.shape[0] == 7

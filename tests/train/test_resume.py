@@ -209,7 +209,7 @@ def test_a_checkpoint_of_an_older_version_is_evaluated_and_not_continued(
     torch.save({**contents, "schema": 1}, interrupted)
     result = cli(*training("finetune", "--resume"))
     assert result.exit_code == 1
-    assert "one of an older version can be evaluated, and continued with that version" in result.output
+    assert "one of an older version can be evaluated, but only that version can resume it" in result.output
     done = cli(
         "evaluate", val_set, "--checkpoint", interrupted, "--columns", "clean", "--out", tmp_path / "r.json"
     )

@@ -179,7 +179,7 @@ def test_a_new_head_is_for_other_classes(cli, training, make_tiles, make_set, tm
     root, other = (make_set(source, tmp_path / str(seed), "--seed", seed) for seed in (0, 1))
     options = ("--select-on", "validation")
     refused = cli(*training("finetune", *options, train=root, val=other))
-    assert "3 classes, the dataset has 4; 'train finetune --new-head'" in refused.output
+    assert "3 classes, but the dataset has 4; 'train finetune --new-head'" in refused.output
     done = cli(*training("finetune", *options, "--new-head", train=root, val=other))
     assert done.exit_code == 0, done.output
 

@@ -57,7 +57,7 @@ def test_a_label_outside_the_classes_is_refused(cli, training, copied, train_set
     pq.write_table(table.set_column(column, table.schema.field("label"), pa.array(labels, pa.int64())), file)
     result = cli(*training("finetune", train=root))
     assert result.exit_code == 1
-    assert "jpeg-10/000001.parquet has label 3, the dataset has 3 classes (0..2)" in result.output
+    assert "jpeg-10/000001.parquet has label 3, but the dataset has 3 classes (0..2)" in result.output
 
 
 def test_a_truncated_dataset_is_refused_before_training(cli, training, copied, train_set):

@@ -155,8 +155,15 @@ def _may_change(recipe: Recipe) -> set[str]:
 
 
 def tested_columns(settings: Settings, val: Dataset) -> list[str]:
-    """The columns of the last evaluation, if there is one. Raises DatasetError when VAL does not have them."""
-    if settings.test_columns == "none" or not METHODS.load(settings.method).evaluated:
+    """The columns of the last evaluation, if there is one.
+
+    Raises DatasetError when VAL does not have them, ValueError for columns of a method that is never evaluated.
+    """
+    if settings.test_columns == "none":
+        return []
+    if not METHODS.load(settings.method).evaluated:
+        if settings.test_columns != "all":
+            raise ValueError(f"--test-columns {settings.test_columns}: {settings.method} trains no classifier")
         return []
     names = list(val.columns)
     if settings.test_columns != "all":
