@@ -159,7 +159,7 @@ def test_a_network_trained_on_other_classes_is_refused(cli, weights, make_tiles,
     (source / "cat").rename(source / "tiger")
     root = make_set(source, tmp_path / "set")
     result = cli("evaluate", root, "--checkpoint", weights, "--out", tmp_path / "r.json")
-    assert "was trained on other classes, or on the same in another order" in result.output
+    assert "was trained on other classes, or on the same classes in another order" in result.output
 
 
 def test_answers_can_be_the_classes_of_a_subset_only(cli, weights, make_tiles, make_set, tmp_path, read_json):
