@@ -133,7 +133,7 @@ def test_two_jobs_with_other_plans_at_once_do_not_mix(s3, tree):
 @pytest.mark.parametrize(
     ("url", "env", "words"),
     [
-        ("s3://nowhere/val", {}, "bucket does not exist; make it first"),
+        ("s3://nowhere/val", {}, "bucket does not exist; create it first"),
         ("s3://bucket/x", {"AWS_SECRET_ACCESS_KEY": "wrong"}, "credentials come from the environment"),
         ("s3://bucket/x", {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "Unable to locate credentials"),
         ("s3://bucket/x", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "Could not connect to the endpoint"),
