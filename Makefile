@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DISTORTIONS := paper,jpeg-30,j2k-40,bpg-36,webp-5,webp-20,webp-60,webp-80,avif-10,avif-30,avif-60,jxl-10,jxl-40,jxl-80,noise-20,blur-1,noise-20+jpeg-10
 START := --arch lite0 --weights imagenet
-RECIPE := --val demo/val --select-on validation --column jpeg-5 $(START) --epochs 2 --lr 1e-4 --batch 16 --test-columns none --resume
+RECIPE := --val demo/val --select-on validation --column jpeg-5 $(START) --epochs 1 --lr 2e-4 --batch 16 --test-columns none --resume
 TRAIN := $(BIN)/train
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
