@@ -55,14 +55,17 @@ def _something(text: str) -> None:
 SOMETHING = Checked("text", _something)  #: refuses empty values, which often come from unset shell variables
 
 
-def names(text: str) -> list[str]:
-    """The names in a comma-separated list. Raises ValueError when one is empty or there twice."""
+def names(text: str, where: str | None = None) -> list[str]:
+    """The names in a comma-separated list. Raises ValueError when one is empty or there twice.
+
+    ``where`` is what the error calls the list; by default it quotes ``text``.
+    """
     found = [name.strip() for name in text.split(",")]
     if not all(found):
-        raise ValueError(f"'{text}' has an empty name: remove the extra comma")
+        raise ValueError(f"{where or repr(text)} has an empty name: remove the extra comma")
     for name in found:
         if found.count(name) > 1:
-            raise ValueError(f"'{text}' names {name} twice")
+            raise ValueError(f"{where or repr(text)} names {name} twice")
     return found
 
 

@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
+from shards.console import names
+
 CLEAN = "clean"
 
 
@@ -58,13 +60,7 @@ class Reads:
 
 
 def listed(columns: str) -> tuple[str, ...]:
-    """The names in a comma-separated list. Raises ValueError when there is none, or one of them twice."""
-    names = tuple(name.strip() for name in columns.split(","))
-    if not any(names):
+    """The names in a comma-separated list. Raises ValueError when there is none, one is empty or there twice."""
+    if not columns.strip(", "):
         raise ValueError("--columns names no column, as in --columns jpeg-10,jpeg-5")
-    if not all(names):
-        raise ValueError(f"--columns {columns} has an empty name: remove the extra comma")
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"--columns names {name} twice; each of them is drawn equally often")
-    return names
+    return tuple(names(columns, "--columns"))
