@@ -23,7 +23,7 @@ from distort import classes
 from train.networks import models
 
 NAMES = "astronaut.png chelsea.png coffee.png hubble_deep_field.jpg motorcycle_left.png retina.jpg rocket.jpg"
-TILES = {"train": 480, "val": 120}
+TILES = {"train": 320, "val": 100}
 SURE = 0.3  #: smallest probability of an answer that becomes a label
 SIDE = 224
 

@@ -1,6 +1,8 @@
-"""Two real ranks (gloo) give what one process gives."""
+"""Two real ranks (gloo) give what one process gives; a process on a CPU keeps its memory."""
 
 import csv
+import subprocess
+import sys
 
 import pyarrow.parquet as pq
 import pytest
@@ -69,3 +71,20 @@ def test_an_average_on_two_ranks_is_selected_with_the_statistics_that_are_kept(
         logits = net(torch.stack([torch.from_numpy(decode(e.data, e.extension).copy()) for *_, e in held_out]))
         loss = F.cross_entropy(logits, torch.tensor([label for _, label, _ in held_out]))
     assert selected == pytest.approx(float(loss), rel=1e-4)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's settings")
+def test_on_a_cpu_freed_memory_is_used_again():
+    script = (
+        "import resource, torch\n"
+        "from train.engine.distributed import world\n"
+        "def faults():\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    torch.ones(64 << 20, dtype=torch.uint8)\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "with world('cpu'):\n"
+        "    print(*(faults() for _ in range(8)))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    first, *_, last = map(int, run.stdout.split())
+    assert last < first / 10
