@@ -6,6 +6,8 @@ RECIPE := --val demo/val --select-on validation --column jpeg-5 $(START) --epoch
 TRAIN := $(BIN)/train
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
+unexport PYTHONDONTWRITEBYTECODE  # pip compiles nothing: what is imported is compiled once
+
 .DEFAULT_GOAL := help
 .PHONY: help demo bench test test-fast test-cluster lint docs constraints clean
 
@@ -15,7 +17,6 @@ help:  ## this list
 .venv/installed: setup.cfg setup.py pyproject.toml distort/metrics.c
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --editable '.[dev,report,train,lite]'
-	$(BIN)/python -m compileall -qq -j 0 .venv/lib || true  # pip would do it on one core
 	touch $@
 
 demo: .venv/installed  ## a converged ImageNet network meets 25 distortions, and an expert for one of them: demo/report
