@@ -16,7 +16,11 @@ help:  ## this list
 
 .venv/installed: setup.cfg setup.py pyproject.toml distort/metrics.c
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --editable '.[dev,report,train,lite]'
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --editable '.[report,train,lite]' scikit-image
+	touch $@
+
+.venv/tools: .venv/installed
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
 demo: .venv/installed  ## a converged ImageNet network meets 25 distortions, and an expert for one of them: demo/report
@@ -32,25 +36,25 @@ demo: .venv/installed  ## a converged ImageNet network meets 25 distortions, and
 		--title "Lite0 on photographs: does it keep its answer?"
 	@echo "the report: $(CURDIR)/demo/report/index.html"
 
-test: .venv/installed  ## lint and all tests
+test: .venv/tools  ## lint and all tests
 	$(PYTEST) --ignore tests/cluster
 
-test-fast: .venv/installed  ## the tests without the slow ones
+test-fast: .venv/tools  ## the tests without the slow ones
 	$(PYTEST) --ignore tests/cluster -m "not slow and not browser"
 
-test-cluster: .venv/installed  ## Ray, Slurm and S3 servers on this machine, with faults; installs them (root)
+test-cluster: .venv/tools  ## Ray, Slurm and S3 servers on this machine, with faults; installs them (root)
 	tests/cluster/install.sh $(BIN)/python
 	$(BIN)/python -m pytest tests/cluster
 
-lint: .venv/installed  ## ruff and mypy
+lint: .venv/tools  ## ruff and mypy
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 
-bench: .venv/installed  ## measure ratios on the pictures of PICTURES=…, into docs/performance.md
+bench: .venv/tools  ## measure ratios on the pictures of PICTURES=…, into docs/performance.md
 	$(BIN)/python benchmarks/bench.py $(PICTURES)
 
-docs: .venv/installed  ## the documentation site, in build/site
+docs: .venv/tools  ## the documentation site, in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 constraints:  ## renew constraints.txt: the newest versions of everything, resolved together
