@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 unexport PYTHONDONTWRITEBYTECODE  # pip compiles nothing: what is imported is compiled once
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test test-fast test-cluster lint docs constraints clean
+.PHONY: help demo bench test test-fast test-cluster lint docs gallery constraints clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ bench: .venv/tools  ## measure ratios on the pictures of PICTURES=…, into docs
 
 docs: .venv/tools  ## the documentation site, in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+gallery: demo .venv/tools  ## the pictures of the demo's report in docs/gallery (needs Chromium)
+	$(BIN)/python .ci/gallery.py demo/report docs/gallery
 
 constraints:  ## renew constraints.txt: the newest versions of everything, resolved together
 	$(PYTHON) .ci/constraints.py > constraints.new && mv constraints.new constraints.txt

@@ -4,10 +4,13 @@ import importlib.util
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
     "--no-sandbox",
@@ -119,6 +122,13 @@ def test_results_after_the_first_may_stand_among_the_datasets_as_a_shell_expands
     done = run("report", "compare", curves, "--results", runs, runs / "results.json")
     assert done.returncode == 0, done.stderr
     assert re.search(r"jpeg-10 +top-1 \(%\), mnasnet1_0, Expert +66\.59 ", done.stdout)
+
+
+@in_a_browser
+def test_the_gallery_of_the_documentation_is_made_from_a_report(built, tmp_path):
+    script, docs = ROOT / ".ci/gallery.py", ROOT / "docs/gallery"
+    subprocess.run([sys.executable, script, built, tmp_path], check=True)
+    assert {file.name for file in tmp_path.iterdir()} == {file.name for file in docs.iterdir()}
 
 
 @in_a_browser
