@@ -17,7 +17,7 @@ from playwright.sync_api import Page, sync_playwright
 VIEWS = {
     "choose": (lambda page: page.fill("#budget", "2500"), "#choose"),
     "rate": (lambda page: None, "#rate-psnr"),
-    "quality": (lambda page: None, "#quality-accuracy"),
+    "methods": (lambda page: None, "[id^=rate-methods]"),
     "pictures": (lambda page: page.select_option("#column", label="jpeg-5"), "#pictures"),
 }
 SIZE = {"width": 900, "height": 620}  #: of the window, in pixels; the height is also the largest of a picture
@@ -25,9 +25,9 @@ SIZE = {"width": 900, "height": 620}  #: of the window, in pixels; the height is
 
 def shot(page: Page, section: str) -> bytes:
     """A PNG with 128 colours of the top of a section."""
-    page.locator(section).scroll_into_view_if_needed()
+    page.locator(section).first.scroll_into_view_if_needed()
     page.wait_for_timeout(3000)  # pictures load when they are seen
-    whole = Image.open(io.BytesIO(page.locator(section).screenshot()))
+    whole = Image.open(io.BytesIO(page.locator(section).first.screenshot()))
     top = whole.convert("RGB").crop((0, 0, whole.width, min(whole.height, SIZE["height"])))
     written = io.BytesIO()
     top.quantize(128).save(written, "png", optimize=True)
