@@ -27,7 +27,8 @@ BINS = f"clean/{COLUMNS[0]},{COLUMNS[1]}/{COLUMNS[2]}"  #: of the master
 BRANCHES = {"branch-jpeg": f"{COLUMNS[0]},{COLUMNS[1]}", "branch-j2k": COLUMNS[2]}
 ROUTERS = ("headers", "switched", "soft", "max", "oracle")
 RESULTS = Path(__file__).with_name("results")
-LR = ("--lr", 1e-4)  #: of every training with gradients; not tuned
+LR = ("--lr", 1e-4)  #: of every training of a whole network; not tuned
+LAST = ("--layers", "last:1", "--lr", 1e-2)  #: of the last layer alone, which 1e-4 leaves as it is
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def runs(scale: Scale) -> dict[str, tuple]:
         for column in COLUMNS
     }
     branches = {
-        name: ("augment", "--columns", columns, "--no-clean", "--layers", "last:1", *LR)
+        name: ("augment", "--columns", columns, "--no-clean", *LAST)
         for name, columns in BRANCHES.items()
     }
     rebuild = scale.epochs * scale.train * 10 // scale.batch  # half of the steps
@@ -68,7 +69,7 @@ def runs(scale: Scale) -> dict[str, tuple]:
         "mixture": ("mixture", "--columns", ALL, *LR),
         "consistency": ("consistency", "--columns", ALL, *LR),
         "consistency-rmb": ("consistency", "--columns", ALL, "--rmb", "--beta", 1, *LR),
-        "augment": ("augment", "--columns", ALL, "--layers", "last:1", *LR),
+        "augment": ("augment", "--columns", ALL, *LAST),
         **branches,
         "conditioned": ("conditioned", "--columns", f"clean,{ALL}", *LR),
         "conditioned-blend": ("conditioned", "--columns", f"clean,{ALL}", "--form", "blend", *LR),
@@ -131,7 +132,7 @@ def weights(work: Path, name: str) -> Path:
 
 def evaluate(work: Path, name: str, columns: list[str] | tuple, checkpoints: list[str], *options: object) -> None:
     """All in one pass over the test pictures, among the classes that they have."""
-    out = work / "results" / f"{name}.json"
+    out = work / "results" / name / "results.json"
     if not out.exists():
         given = [part for run in checkpoints for part in ("--checkpoint", weights(work, run))]
         call("train", "evaluate", work / "data/test", "--columns", ",".join(columns), *given, "--present-classes",
@@ -184,7 +185,6 @@ if __name__ == "__main__":
     distort(given.pictures, work, scale)
     todo = runs(scale)
     each(partial(train, work, scale), todo.items())
-    (work / "results").mkdir(exist_ok=True)
     clean = ("clean", *COLUMNS)
     experts = [name for name in todo if name.startswith("expert")]
     routers = [part for name in ROUTERS for part in ("--router", name)]
