@@ -12,7 +12,7 @@ import statistics
 import time
 
 import torch
-from pictures import machine
+from pictures import machine, record
 
 from shards.dataset import Dataset
 from train.engine.distributed import World, device_of
@@ -42,6 +42,7 @@ options = parser.parse_args()
 
 world = World(0, 1, device_of("auto", 0))
 cuda = world.device.type == "cuda"
+setting = f"{'GPU' if cuda else 'CPU'}, {options.arch}"
 
 
 def synthetic(teacher: Teacher | None = None) -> Batch:
@@ -91,8 +92,12 @@ def compare_steps() -> None:
                 taken[name].append(time_taken)
     print(f"one step of {options.batch} pictures, {options.rounds} rounds in turn")
     for name, times in taken.items():
-        ratio = statistics.median(t / f for t, f in zip(times, taken["fine-tuning"], strict=True))
-        print(f"  {name:24} {1000 * statistics.median(times):8.1f} ms   {ratio:.3f} x fine-tuning")
+        ratios = [t / f for t, f in zip(times, taken["fine-tuning"], strict=True)]
+        took = 1000 * statistics.median(times)
+        print(f"  {name:24} {took:8.1f} ms   {statistics.median(ratios):.3f} x fine-tuning")
+        if name != "fine-tuning":
+            target = 1.02 if "cached" in name else None
+            record(f"step, {setting}: {name} / fine-tuning", ratios, target, higher=False)
 
 
 def compare_feeding(compile: bool) -> None:
@@ -128,10 +133,12 @@ def compare_feeding(compile: bool) -> None:
         torch.cuda.reset_peak_memory_stats()
     times = [(seconds(from_memory), seconds(from_shards)) for _ in range(3)]
     memory, shards = (options.steps * options.batch / statistics.median(pair[i] for pair in times) for i in (0, 1))
-    ratio = statistics.median(a / b for a, b in times)
+    ratios = [a / b for a, b in times]
     peak = f", peak {torch.cuda.max_memory_allocated() / 1e9:.1f} GB" if cuda else ""
     said = "compiled" if compile else "not compiled"
-    print(f"  {said}: shards {shards:.0f} images/s, synthetic {memory:.0f}; shards are {ratio:.3f} of it{peak}")
+    fed = f"shards {shards:.0f} images/s, synthetic {memory:.0f}; shards are {statistics.median(ratios):.3f} of it"
+    print(f"  {said}: {fed}{peak}")
+    record(f"step, {setting}, {said}: from shards / from one synthetic batch", ratios, 0.97)
 
 
 if __name__ == "__main__":
