@@ -56,10 +56,7 @@ def runs(scale: Scale) -> dict[str, tuple]:
         for method, lr in (("finetune", LR), ("expert", LR), ("batchnorm", ()), ("deepcloak", ()))
         for column in COLUMNS
     }
-    branches = {
-        name: ("augment", "--columns", columns, "--no-clean", *LAST)
-        for name, columns in BRANCHES.items()
-    }
+    branches = {name: ("augment", "--columns", columns, "--no-clean", *LAST) for name, columns in BRANCHES.items()}
     rebuild = scale.epochs * scale.train * 10 // scale.batch  # half of the steps
     transform = ("pretransform", "--width", scale.width, "--reconstruct", rebuild, "--lr", 1e-3,
                  "--epochs", 2 * scale.epochs)  # fmt: skip
