@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 EXTRAS = ("report", "train", "timm", "lite", "onnx", "ray", "s3", "metrics")  #: those for users
 
 
+@pytest.mark.slow
 def test_the_documentation_builds_without_a_broken_link(tmp_path):
     pytest.importorskip("material", reason="needs mkdocs-material")
     build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path / "site"]
@@ -42,6 +43,7 @@ def test_every_dependency_is_pinned_in_the_constraints_at_a_version_that_will_do
         assert pins[wanted.name] in wanted.specifier, wanted
 
 
+@pytest.mark.slow
 def test_the_rooms_import_nothing_that_setup_cfg_does_not_name():
     known = {wanted.name for wanted in requirements(*EXTRAS)} | {"wandb"}
     inside = {"shards", "distort", "train", "report", "__future__", *sys.stdlib_module_names}

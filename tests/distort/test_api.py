@@ -10,10 +10,11 @@ import distort
 import shards
 from distort.sources import list_pictures
 
+pytestmark = pytest.mark.slow
+
 COLUMNS = ["jpeg-10", "j2k-75", "webp-20", "noise-20", "noise-20+jpeg-10"]
 
 
-@pytest.mark.slow
 def test_run_and_add_make_the_files_of_the_commands(dataset, tree, tmp_path, digests, capfd):
     made = distort.run(tree, tmp_path / "d", distortions=COLUMNS[:1], shard_size=5, workers=2)
     assert (made.shards, made.skipped, made.pictures, made.bad) == (5, 0, 24, 0)
@@ -25,7 +26,6 @@ def test_run_and_add_make_the_files_of_the_commands(dataset, tree, tmp_path, dig
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.slow
 def test_a_dataset_that_changed_between_two_calls_is_seen_anew(tree, tmp_path):
     source = shutil.copytree(tree, tmp_path / "tree")
     d = tmp_path / "d"
@@ -45,7 +45,6 @@ def test_a_remote_source_is_listed_anew(tree, tmp_path):
         assert len(list_pictures("memory://api").pictures) == count
 
 
-@pytest.mark.slow
 def test_what_goes_wrong_is_an_exception_with_what_was_made(tree, tmp_path):
     source = shutil.copytree(tree, tmp_path / "tree")
     (source / "animals" / "bad.jpg").write_text("no picture")
@@ -61,7 +60,6 @@ def test_what_goes_wrong_is_an_exception_with_what_was_made(tree, tmp_path):
         distort.add(tmp_path / "d", distortions="jpeg-10", address="head:1")
 
 
-@pytest.mark.slow
 def test_a_script_needs_no_main_guard(tree, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
@@ -71,7 +69,6 @@ def test_a_script_needs_no_main_guard(tree, tmp_path):
     assert done.stdout == "1\n", done.stderr
 
 
-@pytest.mark.slow
 def test_workers_import_nothing_from_the_current_folder(tree, tmp_path, run, monkeypatch):
     for name in ("json", "distort", "numpy", "struct"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from the current folder')")
@@ -86,7 +83,6 @@ def test_verify_and_export_take_a_path(dataset, tmp_path):
     assert len(list((tmp_path / "fat").glob("*.tar"))) == 5
 
 
-@pytest.mark.slow
 def test_profile_prints_the_stages(tree, tmp_path, run):
     made = run("distort", "run", tree, tmp_path / "d", "--distortions", "jpeg-10,noise-20", "--profile")
     stages = {line.split("  ")[0] for line in made.stdout.splitlines()[1:]}

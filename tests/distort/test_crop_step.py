@@ -17,6 +17,8 @@ from distort.pictures import load
 from distort.quality import EncodeTime, Pair
 from shards.dataset import Dataset
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["jpeg-10+crop", "noise-20+jpeg-10+crop", "jpeg-10+crop+j2k-75"]
 
 

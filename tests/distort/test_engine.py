@@ -29,6 +29,8 @@ from distort.units import Made, Shards
 sys.path.append(str(Path(__file__).parent))  # workers get our path
 import engine_work as do
 
+pytestmark = pytest.mark.slow
+
 
 def calling(function, todo=range(5), workers: int = 2) -> Iterator[Event]:
     return run(Local(function, workers), Shards(todo))
@@ -49,7 +51,6 @@ def test_a_failing_shard_does_not_stop_the_others():
     assert events == [Done(0), Failed(1, "shard 1 is odd"), Done(2), Failed(3, "shard 3 is odd")]
 
 
-@pytest.mark.slow
 def test_a_shard_that_kills_its_worker_twice_fails_and_the_others_go_on():
     events = finished(calling(do.suicide))
     assert [type(event) for event in events] == [Done, Done, Failed, Done, Done]
@@ -117,7 +118,6 @@ def test_workers_begin_together_and_no_more_than_there_is_to_do():
     assert engine.crew == []
 
 
-@pytest.mark.slow
 def test_workers_that_never_begin_end_the_job_with_a_reason(capfd):
     with pytest.raises(OSError, match=r"worker processes exit during start-up \(exit status 1\)"):
         list(run(Local(do.Unreadable(), 2), Shards(range(1000))))

@@ -16,6 +16,8 @@ from distort.quality import DecodeTime, EncodeTime, Flip, LumaPsnr, MsSsim, Pair
 from shards.access import ColumnReader
 from shards.files import Files
 
+pytestmark = pytest.mark.slow
+
 JPEG = {"column": "jpeg-10", "extension": "jpg", "steps": [{"name": "jpeg", "settings": {}, "versions": {}}]}
 
 

@@ -12,6 +12,8 @@ import shards.cli
 from distort.sources import SourceError
 from shards.errors import DatasetError
 
+pytestmark = pytest.mark.slow
+
 
 def test_when_nearly_all_pictures_fail_nothing_is_begun(tree, tmp_path):
     source, d = tmp_path / "source", tmp_path / "d"

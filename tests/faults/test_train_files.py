@@ -17,6 +17,8 @@ from click.testing import CliRunner
 from train.cli import main
 from train.engine import checkpoint
 
+pytestmark = pytest.mark.slow
+
 ARCH = ("--arch", "shufflenet_v2_x0_5")
 
 
@@ -79,7 +81,6 @@ with RunFolder(sys.argv[1]).held():
 """
 
 
-@pytest.mark.slow
 def test_two_trainings_do_not_share_a_folder(arguments, tmp_path):
     other = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path / "run"], stdout=subprocess.PIPE, text=True)
     try:

@@ -21,6 +21,8 @@ from train.feed.reading import survey
 from train.feed.workers import batches
 from train.networks.network import Network
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TRAIN = Path(sys.executable).parent / "train"
 SECONDS = 20  #: more than an end may take even on a busy machine, less than any wait of PyTorch's
@@ -142,7 +144,6 @@ def until_trained(process: subprocess.Popen, metrics: Path) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.slow
 def test_a_loss_that_is_not_finite_ends_the_process_and_its_workers(training):
     process, processes = training("--lr", 1e30, "--epochs", 3)
     output, _ = process.communicate(timeout=100)
@@ -151,7 +152,6 @@ def test_a_loss_that_is_not_finite_ends_the_process_and_its_workers(training):
     processes.require_gone()
 
 
-@pytest.mark.slow
 def test_a_training_does_not_depend_on_the_size_of_shared_memory(training):
     """Containers often have 64 MB of /dev/shm, which a data loader of PyTorch fills."""
     if os.geteuid() or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
@@ -166,7 +166,6 @@ def test_a_training_does_not_depend_on_the_size_of_shared_memory(training):
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python")
 
 
-@pytest.mark.slow
 def test_a_killed_rank_or_launcher_takes_all_others_along(training, tmp_path):
     for victim in ("rank", "torchrun"):
         out = tmp_path / victim

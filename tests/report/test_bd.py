@@ -7,6 +7,8 @@ from scipy.interpolate import PchipInterpolator
 
 from report import bd
 
+pytestmark = pytest.mark.slow
+
 CURVE = [(0.35, 22.8), (0.48, 25.3), (0.9, 29.1), (1.7, 32.0)]
 
 

@@ -12,6 +12,8 @@ from report.tables.metrics import metrics as metrics_table
 from report.writing import parts
 from shards.dataset import Dataset
 
+pytestmark = pytest.mark.slow
+
 COLUMNS = [f"{codec}-{quality}" for codec, qualities in
            (("jpeg", (5, 10, 30, 75)), ("webp", (5, 20, 50, 80))) for quality in qualities]  # fmt: skip
 

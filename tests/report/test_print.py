@@ -11,6 +11,8 @@ from matplotlib.colors import Normalize
 from report import look, writing
 from report.figures import FIGURES, matrix
 
+pytestmark = pytest.mark.slow
+
 pdf_tools = pytest.mark.skipif(not shutil.which("pdffonts"), reason="no pdffonts: apt-get install poppler-utils")
 
 

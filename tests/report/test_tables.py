@@ -83,6 +83,7 @@ def test_an_unknown_or_damaged_published_table_is_named(tmp_path):
         published.load(str(tmp_path / "mine.json"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex: apt-get install texlive-latex-recommended")
 def test_the_latex_tables_fit_a_page_and_compile_with_booktabs_and_nothing_else(built, tmp_path):
     inputs = "\n".join(f"\\input{{{file.with_suffix('')}}}" for file in sorted((built / "tables").glob("*.tex")))

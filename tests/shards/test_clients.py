@@ -8,6 +8,8 @@ import pytest
 
 import shards
 
+pytestmark = pytest.mark.slow
+
 
 def test_timm_reads_every_sample_of_a_column(dataset):
     data = pytest.importorskip("timm.data")

@@ -7,6 +7,8 @@ import train
 from shards.results import load
 from train.networks import weights as files
 
+pytestmark = pytest.mark.slow
+
 ARCH = "shufflenet_v2_x0_5"
 SHORT = {"epochs": 1, "batch": 16, "holdout": 0.1, "lr": 1e-3, "shuffle": 20, "workers": 0}
 

@@ -16,6 +16,8 @@ from train.routing.assemble import assemble, columns_of
 from train.routing.committee import DECISIONS, Committee
 from train.routing.router import NoExpert, Router
 
+pytestmark = pytest.mark.slow
+
 CPU = World(0, 1, torch.device("cpu"))
 
 

@@ -21,6 +21,8 @@ from train.feed.reading import survey
 from train.feed.workers import batches
 from train.methods.reads import Mixture
 
+pytestmark = pytest.mark.slow
+
 
 def counts_of(root):
     return survey(Dataset(root), ["clean"]).counts

@@ -13,6 +13,8 @@ from shards.dataset import Dataset
 from train.networks import models
 from train.results import column_result, wilson
 
+pytestmark = pytest.mark.slow
+
 COLUMNS = ["clean", "j2k-75", "jpeg-10"]
 
 

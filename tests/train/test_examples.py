@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -29,7 +31,6 @@ def test_the_readmes_training_in_python_runs(train_set, val_set, weights, tmp_pa
     assert (tmp_path / "report" / "index.html").exists()
 
 
-@pytest.mark.slow
 def test_the_whole_way_in_python(make_tiles, tmp_path):
     for split, count in (("train", 20), ("val", 5)):
         make_tiles(tmp_path / "pictures" / split, count, count)

@@ -13,6 +13,8 @@ from train.networks.network import ModelError
 from train.networks.wrapped import Told
 from train.routing import Onnx, Router, export
 
+pytestmark = pytest.mark.slow
+
 SIDE = 56
 
 

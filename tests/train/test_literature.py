@@ -8,6 +8,8 @@ from train.feed.slices import Run, evaluation
 from train.feed.workers import batches
 from train.methods.reads import Mixture
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_hold_what_the_headers_say(val_set, workers):

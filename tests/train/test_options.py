@@ -12,6 +12,8 @@ from train.cli import MethodCommand
 from train.methods import METHODS
 from train.options import check, click_options, option
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Options:

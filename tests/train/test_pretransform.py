@@ -21,6 +21,8 @@ from train.networks import models
 from train.networks.network import ModelError
 from train.pretransform import Pre
 
+pytestmark = pytest.mark.slow
+
 CPU = World(0, 1, torch.device("cpu"))
 ARCH = "shufflenet_v2_x0_5"
 

@@ -15,6 +15,8 @@ from train.engine.distributed import World
 from train.engine.evaluate import Candidate, evaluate
 from train.networks import models
 
+pytestmark = pytest.mark.slow
+
 
 def test_two_ranks_evaluate_as_one_process_does(cli, start, val_set, weights, tmp_path, read_json):
     alone, together = tmp_path / "alone.json", tmp_path / "together.json"

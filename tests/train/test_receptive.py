@@ -7,6 +7,8 @@ from train.networks import models
 from train.networks.network import ModelError
 from train.networks.receptive import receptive_field
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("arch", "side"), [("alexnet", 19), ("vgg16", 6), ("resnet18", 11)])
 def test_after_the_first_max_pooling(arch, side):
