@@ -81,7 +81,7 @@ def keep_freed_memory() -> None:
     """Let this process use freed memory again instead of returning it to the system, where glibc manages it.
 
     On a CPU every layer's activations are allocated anew in every step. glibc returns each large block at once, so
-    that the system has to clear the same pages again: up to a third of the time of an evaluation.
+    that the system has to clear the same pages again: a fifth of the time of an evaluation.
     """
     library = ctypes.CDLL(None)
     if hasattr(library, "mallopt"):
