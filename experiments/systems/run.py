@@ -21,7 +21,9 @@ from stage_1_distort import copy
 
 COLUMNS = ("jpeg-5", "jpeg-10", "j2k-200")
 ALL = ",".join(COLUMNS)
-DEGRADED = ("jpeg-20", "jpeg-50", "j2k-75", "noise-20", "blur-1", "noise-20+jpeg-10", "blur-1+jpeg-10")
+UNSEEN = ("jpeg-20", "jpeg-50", "j2k-75")  #: qualities that nothing is trained on
+SHOWN = ("clean", *COLUMNS, *UNSEEN)  #: of the table that has every method
+DEGRADED = (*UNSEEN, "noise-20", "blur-1", "noise-20+jpeg-10", "blur-1+jpeg-10")
 BINS = f"clean/{COLUMNS[0]},{COLUMNS[1]}/{COLUMNS[2]}"  #: of the master
 #: The master's branches but the clean one, which is the pre-trained network.
 BRANCHES = {"branch-jpeg": f"{COLUMNS[0]},{COLUMNS[1]}", "branch-j2k": COLUMNS[2]}
@@ -149,16 +151,15 @@ def answers(work: Path) -> list[dict]:
 
 def table(rows: list[dict]) -> str:
     """Markdown: methods by columns, then the pre-trained network on all other columns, with their rates."""
-    clean = ("clean", *COLUMNS)
     cells = {(row["label"], row["distortion"]): f"{row['accuracy']:.1f} [{row['low']:.0f}, {row['high']:.0f}]"
              for row in rows}  # fmt: skip
-    lines = [f"| | {' | '.join(clean)} |", "|---" * (len(clean) + 1) + "|"]
-    for label in dict.fromkeys(row["label"] for row in rows if row["distortion"] in clean):
-        lines.append(f"| {label} | {' | '.join(cells.get((label, column), '') for column in clean)} |")
+    lines = [f"| | {' | '.join(SHOWN)} |", "|---" * (len(SHOWN) + 1) + "|"]
+    for label in dict.fromkeys(row["label"] for row in rows if row["distortion"] in SHOWN):
+        lines.append(f"| {label} | {' | '.join(cells.get((label, column), '') for column in SHOWN)} |")
     lines += ["", "| column | bytes | PSNR | pre-trained |", "|---|---|---|---|"]
     for row in rows:
         name = row["distortion"]
-        if row["label"] == "Pre-trained" and name not in clean:
+        if row["label"] == "Pre-trained" and name not in ("clean", *COLUMNS):
             rate = "" if row["bytes_mean"] is None else f"{row['bytes_mean']:,.0f}"
             lines.append(f"| {name} | {rate} | {row['psnr_mean']:.1f} | {cells[row['label'], name]} |")
     return "\n".join(lines) + "\n"
@@ -182,11 +183,10 @@ if __name__ == "__main__":
     distort(given.pictures, work, scale)
     todo = runs(scale)
     each(partial(train, work, scale), todo.items())
-    clean = ("clean", *COLUMNS)
     experts = [name for name in todo if name.startswith("expert")]
     routers = [part for name in ROUTERS for part in ("--router", name)]
-    evaluate(work, "networks", clean, [name for name in todo if name not in (*APART, *experts)])
-    evaluate(work, "routers", clean, [*experts, *BRANCHES], *START, *routers, "--master", weights(work, "master"))
+    evaluate(work, "networks", SHOWN, [name for name in todo if name not in (*APART, *experts)])
+    evaluate(work, "routers", SHOWN, [*experts, *BRANCHES], *START, *routers, "--master", weights(work, "master"))
     evaluate(work, "pretrained", ("clean", *DEGRADED, *COLUMNS, *transformed(work)), [], *START, "--tent")
     call("report", "build", work / "data/test", "--results", work / "results", "--out", work / "report",
          "--title", f"Every method, scale {given.scale}")  # fmt: skip
