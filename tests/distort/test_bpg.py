@@ -15,6 +15,8 @@ import pytest
 
 from distort.codecs.bpg import Bpg, Hevc, x265
 
+pytestmark = pytest.mark.slow
+
 CODECS = [Bpg, Hevc]
 
 
@@ -125,7 +127,6 @@ def test_the_lambda_tables_are_loaded_for_every_encode(crop, monkeypatch):
     assert Bpg(41).encode(crop) == ours
 
 
-@pytest.mark.slow
 def test_bytes_do_not_depend_on_encodes_beside_them(crop):
     wanted = {qp: digest(crop, qp=qp) for qp in (30, 41, 51)}
     found = []
@@ -143,7 +144,6 @@ def test_bytes_do_not_depend_on_encodes_beside_them(crop):
     assert sorted(found) == sorted(4 * [*wanted.items()])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_bytes_are_the_same_in_other_processes(crop, method):

@@ -6,6 +6,8 @@ import pytest
 
 from report import choose
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def resnet(paper):
@@ -51,7 +53,6 @@ def test_a_network_too_dear_for_the_budget_does_not_hide_the_others(curves, runs
     assert "the cheapest is jpeg-5 with" in done.stderr
 
 
-@pytest.mark.slow
 def test_choose_on_the_command_line(curves, runs, run):
     done = run("report", "choose", curves, "--results", runs, "--bytes", "100000")
     assert done.returncode == 0, done.stderr

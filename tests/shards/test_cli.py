@@ -11,6 +11,8 @@ import webdataset
 
 import shards
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def copy(dataset, tmp_path):

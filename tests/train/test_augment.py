@@ -13,6 +13,8 @@ from train.methods.deepcloak import DeepCloak
 from train.networks import models
 from train.networks.network import ModelError
 
+pytestmark = pytest.mark.slow
+
 CPU = World(0, 1, torch.device("cpu"))
 ARCH = "shufflenet_v2_x0_5"
 

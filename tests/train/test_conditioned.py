@@ -15,6 +15,8 @@ from train.methods.reads import Mixture
 from train.networks import models
 from train.networks.network import ModelError
 
+pytestmark = pytest.mark.slow
+
 CPU = World(0, 1, torch.device("cpu"))
 ARCH = "shufflenet_v2_x0_5"
 HEADERS = [Header("jpeg", 10), Header("bpg", 41), Header(LOSSLESS, None), Header("webp", None)]

@@ -14,6 +14,8 @@ from distort.codecs import decode
 from shards.dataset import Dataset
 from train.networks import models
 
+pytestmark = pytest.mark.slow
+
 ARCH = "shufflenet_v2_x0_5"
 
 

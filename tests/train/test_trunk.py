@@ -14,6 +14,8 @@ from train.networks.network import Network
 from train.routing.committee import DECISIONS, Committee
 from train.routing.trunk import share
 
+pytestmark = pytest.mark.slow
+
 SIDE = 64
 
 
