@@ -1,6 +1,6 @@
 """``make gallery``: pictures of the demo's report for the documentation, as docs/gallery/NAME.png.
 
-Needs Chromium, and the report of ``make demo``.
+Needs Chromium or Chrome, and the report of ``make demo``.
 
 Example: python .ci/gallery.py demo/report docs/gallery
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 #: Name of a picture -> what is done on the page first, and the section that is shown.
 VIEWS = {
     "choose": (lambda page: page.fill("#budget", "2500"), "#choose"),
@@ -37,7 +38,7 @@ def shot(page: Page, section: str) -> bytes:
 def main(report: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         page = browser.new_page(viewport=SIZE)
         page.goto((report / "index.html").absolute().as_uri())
         for name, (prepare, section) in VIEWS.items():
