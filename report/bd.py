@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from report import intervals
@@ -72,13 +73,58 @@ def rising(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def mean_difference(anchor: Sequence[tuple[float, float]], test: Sequence[tuple[float, float]]) -> float | None:
     """Mean of test minus anchor over their common range of x; rising curves (x, y), piecewise cubic (PCHIP)."""
-    from scipy.interpolate import PchipInterpolator
-
     low, high = max(anchor[0][0], test[0][0]), min(anchor[-1][0], test[-1][0])
     if high <= low:
         return None
-    whole = [PchipInterpolator(*zip(*curve, strict=True)).integrate(low, high) for curve in (anchor, test)]
-    return float((whole[1] - whole[0]) / (high - low))
+    return (integral(test, low, high) - integral(anchor, low, high)) / (high - low)
+
+
+def integral(curve: Sequence[tuple[float, float]], low: float, high: float) -> float:
+    """From ``low`` to ``high``, of the piecewise cubic (PCHIP) through two or more points (x, y) with x rising.
+
+    Equals scipy's ``PchipInterpolator.integrate`` in a tenth of its time: on a few points most of that is the
+    call, and a delta with its interval needs over a hundred.
+    """
+    total = 0.0
+    for ((x, y), (x1, y1)), (slope, slope1) in zip(pairwise(curve), pairwise(_slopes(curve)), strict=True):
+        if low < x1 and x < high:
+            width = x1 - x
+            ends = y, y1, width * slope, width * slope1
+            start, stop = (max(low, x) - x) / width, (min(high, x1) - x) / width
+            total += width * (_hermite_integral(stop, *ends) - _hermite_integral(start, *ends))
+    return total
+
+
+def _hermite_integral(t: float, y: float, y1: float, slope: float, slope1: float) -> float:
+    """From 0 to ``t``, of the cubic with these values and slopes at 0 and 1."""
+    square, cube, fourth = t * t / 2, t**3 / 3, t**4 / 4
+    return (
+        y * (t - 3 * cube + 2 * fourth)
+        + y1 * (3 * cube - 2 * fourth)
+        + slope * (square - 2 * cube + fourth)
+        + slope1 * (fourth - cube)
+    )
+
+
+def _slopes(curve: Sequence[tuple[float, float]]) -> list[float]:
+    """At the points, such that the cubics rise and fall only where the points do (Fritsch and Butland 1984)."""
+    widths = [b[0] - a[0] for a, b in pairwise(curve)]
+    rises = [(b[1] - a[1]) / width for (a, b), width in zip(pairwise(curve), widths, strict=True)]
+    if len(rises) == 1:
+        return rises * 2
+    inside = [
+        3 * (w0 + w1) / ((w0 + 2 * w1) / r0 + (2 * w0 + w1) / r1) if r0 * r1 > 0 else 0.0
+        for (w0, w1), (r0, r1) in zip(pairwise(widths), pairwise(rises), strict=True)
+    ]
+    return [_end_slope(*widths[:2], *rises[:2]), *inside, _end_slope(*widths[:-3:-1], *rises[:-3:-1])]
+
+
+def _end_slope(w0: float, w1: float, r0: float, r1: float) -> float:
+    """Of the parabola through the last three points, limited to 0 and three times the last rise."""
+    slope = ((2 * w0 + w1) * r0 - w0 * r1) / (w0 + w1)
+    if slope * r0 <= 0:
+        return 0.0
+    return 3 * r0 if r0 * r1 <= 0 and abs(slope) > 3 * abs(r0) else slope
 
 
 def log_rate(anchor: Sequence[tuple[float, float]], test: Sequence[tuple[float, float]]) -> float | None:

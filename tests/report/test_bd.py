@@ -1,4 +1,5 @@
 import math
+from itertools import combinations
 
 import bjontegaard
 import numpy as np
@@ -43,6 +44,18 @@ def test_bd_rate_agrees_with_a_direct_numerical_integration(collected, quality):
     logs = [PchipInterpolator([q for _, q in c], [math.log10(r) for r, _ in c])(grid) for c in (anchor, other)]
     expected = 100 * (10 ** (np.trapezoid(logs[1] - logs[0], grid) / (high - low)) - 1)
     assert delta(anchor, other).bd_rate == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("n", range(2, 8))
+def test_the_integral_is_scipys_of_rising_and_other_curves_and_of_their_parts(n):
+    rng = np.random.default_rng(n)
+    for _ in range(50):
+        x, steps = np.cumsum(rng.uniform(0.01, 1, n)), rng.choice([-1, 0, 1, 5], n)
+        for y in (np.cumsum(rng.uniform(size=n)), np.cumsum(steps * rng.uniform(size=n))):
+            ends = x[0], *np.sort(rng.uniform(x[0], x[-1], 2)), x[-1]
+            for low, high in combinations(ends, 2):
+                expected = PchipInterpolator(x, y).integrate(low, high)
+                assert bd.integral([*zip(x, y, strict=True)], low, high) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(
