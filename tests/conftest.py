@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -79,11 +80,17 @@ def tree(photographs, once) -> Path:
 
 
 @pytest.fixture(scope="session")
-def run() -> Iterator[Callable]:
-    """``run(program, *arguments)``: a command as a process of its own; its status and what it printed."""
+def server() -> Iterator[Server]:
+    """Starts the commands as processes of their own."""
     server = Server()
-    yield lambda *arguments: server.run(*map(str, arguments), timeout=300)
+    yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def run(server) -> Callable[..., subprocess.CompletedProcess]:
+    """``run(program, *arguments)``: a command as a process of its own; its status and what it printed."""
+    return lambda *arguments: server.run(*map(str, arguments))
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ PyTorch is imported on first access to one of the functions. To add methods and 
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ def __getattr__(name: str) -> Any:
         from train.engine.signals import Stopped
 
         return Stopped
-    from train import api
-
+    collecting = gc.isenabled()
+    gc.disable()  # it would look through PyTorch's million new objects again and again: a fifth of the import
+    try:
+        from train import api
+    finally:
+        if collecting:
+            gc.enable()
     return getattr(api, name)

@@ -64,7 +64,7 @@ class MethodCommand(click.Command):
             raise click.UsageError(
                 "--protocol refcode uses all quirks, --quirks only those listed: give one of them"
             )
-        from train.api import fit
+        from train import fit
         from train.engine.signals import Stopped
 
         try:
@@ -184,7 +184,7 @@ def evaluate_command(
     if options["master"] and not {"switched", "soft"} & set(options["router"]):
         raise click.UsageError("--master is for --router switched and --router soft: give one of them too")
     names = None if columns == "all" else names_in(columns)
-    from train.api import evaluate
+    from train import evaluate
     from train.engine.evaluate import show
 
     if found := evaluate(val, checkpoint, columns=names, arch=arch, weights=weights, **options):
@@ -199,7 +199,7 @@ def evaluate_command(
 @READING
 def teach_command(dataset: str, **options: Any) -> None:
     """Cache a teacher's log-probabilities of DATASET's clean crops; 'train expert' then reads no clean crop."""
-    from train.api import teach
+    from train import teach
 
     name, made = teach(dataset, **options)
     if _first():
@@ -219,6 +219,6 @@ def export_command(checkpoint: str, out: str, **options: Any) -> None:
 
     The normalisation is part of it. Before the file appears, its answers are compared with the network's.
     """
-    from train.api import export
+    from train import export
 
     click.echo(f"{export(checkpoint, out, **options)}")

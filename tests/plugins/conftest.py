@@ -7,10 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from ..forked import Server
 
 HERE = Path(__file__).parent
 
@@ -20,20 +24,28 @@ class Plugin:
     """An installed plugin: a folder that is on the import path of what ``run`` starts."""
 
     path: Path
-
-    @property
-    def environment(self) -> dict[str, str]:
-        paths = [str(self.path), *filter(None, [os.environ.get("PYTHONPATH")])]
-        return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    server: Server
 
     def run(self, program: str, *arguments: object) -> subprocess.CompletedProcess:
         """Run one of the project's commands, or ``python``, with the plugin installed."""
-        command = [Path(sys.executable).parent / program, *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, env=self.environment)
+        return self.server.run(program, *map(str, arguments))
 
 
 @pytest.fixture(scope="session")
-def plugin(tmp_path_factory):
+def installed() -> Iterator[Callable[..., Plugin]]:
+    """``installed(folder, …)``: the plugin in a folder, for an import path that begins with these folders."""
+    with ExitStack() as servers:
+
+        def installed(*folders: Path) -> Plugin:
+            paths = [*map(str, folders), *filter(None, [os.environ.get("PYTHONPATH")])]
+            server = servers.enter_context(closing(Server(PYTHONPATH=os.pathsep.join(paths))))
+            return Plugin(folders[0], server)
+
+        yield installed
+
+
+@pytest.fixture(scope="session")
+def plugin(tmp_path_factory, installed):
     """``plugin("codec")`` installs tests/plugins/codec once per session, outside the environment of the tests."""
 
     @functools.cache
@@ -55,6 +67,6 @@ def plugin(tmp_path_factory):
             capture_output=True, text=True, timeout=300,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        return Plugin(folder / "installed")
+        return installed(folder / "installed")
 
     return install

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 
 @pytest.fixture(scope="module")
-def broken(tmp_path_factory):
+def broken(tmp_path_factory, installed):
     """Runs commands with three registered codecs: without a library, without the class, and something else."""
     folder = tmp_path_factory.mktemp("broken")
     (folder / "broken-1.0.dist-info").mkdir()
@@ -24,16 +19,7 @@ def broken(tmp_path_factory):
     )
     (folder / "broken_lost.py").write_text("import a_library_that_is_not_here\n")
     (folder / "broken_empty.py").write_text("other = 3\n")
-    paths = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
-
-    def run(*command: object) -> subprocess.CompletedProcess:
-        program = Path(sys.executable).parent / str(command[0])
-        return subprocess.run(
-            [program, *map(str, command[1:])],
-            capture_output=True, text=True, timeout=300, env=os.environ | {"PYTHONPATH": paths},
-        )  # fmt: skip
-
-    return run
+    return installed(folder).run
 
 
 def test_the_others_are_listed_and_the_broken_ones_with_their_reason(broken):

@@ -65,8 +65,8 @@ def test_the_loader_decodes_its_batches(codec, made):
 
 
 @pytest.mark.slow
-def test_another_model_is_noticed_before_it_decodes_or_writes_anything(codec, made, tmp_path, digests):
-    other = type(codec)(shutil.copytree(codec.path, tmp_path / "other"))
+def test_another_model_is_noticed_before_it_decodes_or_writes_anything(codec, installed, made, tmp_path, digests):
+    other = installed(shutil.copytree(codec.path, tmp_path / "other"))
     model = other.path / "codecproof_patches" / "basis.npy"
     np.save(model, np.load(model)[::-1])
     found = other.run("shards", "verify", made, "--decode")

@@ -38,7 +38,7 @@ def test_it_makes_the_same_dataset(engine, work, dataset, tmp_path, digests):
 
 
 @pytest.mark.slow
-def test_a_shard_that_kills_its_workers_fails_and_the_others_go_on(engine, work, tmp_path):
+def test_a_shard_that_kills_its_workers_fails_and_the_others_go_on(engine, installed, work, tmp_path):
     deadly = (
         "import os, signal, sys, distort.shard as s\n"
         "whole = s.ShardMaker._whole\n"
@@ -47,7 +47,7 @@ def test_a_shard_that_kills_its_workers_fails_and_the_others_go_on(engine, work,
         "s.ShardMaker._whole = kill\n"
     )
     (tmp_path / "sitecustomize.py").write_text(deadly)
-    deadly_engine = type(engine)(f"{engine.path}:{tmp_path}")
+    deadly_engine = installed(engine.path, tmp_path)
     made = deadly_engine.run(*work, "--workers", 1)
     assert made.returncode == 1
     assert "shard 000003 failed: its worker died 2 times" in made.stderr

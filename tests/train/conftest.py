@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -19,6 +19,9 @@ from PIL import Image
 
 from train.cli import main
 from train.networks import models
+
+if TYPE_CHECKING:
+    from ..forked import Process
 
 ARCH = "shufflenet_v2_x0_5"
 CLASSES = {"cat": "chelsea", "coffee": "coffee", "rocket": "rocket"}
@@ -135,37 +138,37 @@ def training(train_set, val_set, weights, tmp_path):
     return arguments
 
 
-RANKS = """
-for rank in $(seq 0 $(($WORLD_SIZE - 1))); do RANK=$rank LOCAL_RANK=$rank "$@" & pids="$pids $!"; done
-for pid in $pids; do wait $pid || status=$?; done
-exit ${status:-0}
-"""
-
-
 @pytest.fixture(scope="session")
-def start(tmp_path_factory):
-    """Start the command ``train``, also on several ranks, under torchrun or with its environment; the process.
+def start(server, tmp_path_factory):
+    """Start the command ``train``, also on several ranks with the environment of torchrun; the process.
 
-    It runs in a folder that has a ``train.py`` of its own, as many a user's folder does.
+    It runs in a folder that has a ``train.py`` of its own, as many a user's folder does. With ``torchrun`` it is
+    torchrun and the installed program that start, Python and all.
     """
     folder = tmp_path_factory.mktemp("of-a-user")
     (folder / "train.py").write_text("raise SystemExit('another train.py')")
-    launcher, program = ("torch.distributed.run", Path(sys.executable).parent / "train")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python"]
 
-    def start(*arguments: object, ranks: int = 1, torchrun: bool = False) -> subprocess.Popen:
-        launch = [sys.executable, "-m", launcher, "--standalone", f"--nproc-per-node={ranks}", "--no-python"]
-        command = [*(launch if torchrun else []), program, *map(str, arguments)]
-        environment = dict(os.environ)
-        if ranks > 1 and not torchrun:
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                port = str(free.getsockname()[1])
-            environment |= {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-            command = ["sh", "-c", RANKS, "sh", *command]
-        return subprocess.Popen(command, text=True, env=environment, start_new_session=True, cwd=folder,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    def start(*arguments: object, ranks: int = 1, torchrun: bool = False) -> Process | subprocess.Popen:
+        command = [*map(str, arguments)]
+        if torchrun:
+            program = [*launch, f"--nproc-per-node={ranks}", Path(sys.executable).parent / "train"]
+            return subprocess.Popen([*program, *command], text=True, start_new_session=True, cwd=folder,
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+        return server.start("train", *command, cwd=folder, ranks=environments(ranks))
 
     return start
+
+
+def environments(ranks: int) -> list[dict[str, str]]:
+    """What torchrun adds to the environment of each rank."""
+    if ranks == 1:
+        return [{}]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return [shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(ranks)]
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """The same from Python: train, measure, teach; again and again in one process."""
 
+import gc
+
 import pytest
 import torch
 
@@ -39,6 +41,7 @@ def test_nothing_of_a_training_stays_in_the_process(fit, tmp_path, state_of):
     after = torch.get_rng_state(), torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark
     assert torch.equal(before[0], after[0])
     assert before[1:] == after[1:]
+    assert gc.isenabled()
 
 
 def test_networks_are_measured_with_and_without_a_file(fit, val_set, weights, tmp_path):

@@ -1,5 +1,6 @@
 """The command line of methods: where an option comes from, and what is said about one that is not there."""
 
+import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -48,33 +49,52 @@ def test_values_from_python_are_checked_as_those_from_the_command_line():
         check(Options("a", mode="slow"))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["exper", "train"], "no command 'exper': did you mean 'expert'? there are finetune, expert, stability"),
-        (["finetune", "train", "--alpha", "1"], "finetune has no option --alpha; expert, stability"),
-        (["expert", "train", "--sigma", "1"], "expert has no option --sigma; stability has it"),
-        (["expert", "train", "--colunm", "jpeg-10"], "Did you mean one of: '--column'"),
-        (["expert", "train", "--optimiser", "adan"], "'adan' is not one of 'adam', 'adamw', 'sgd'"),
-        (["stability", "train"], "Missing option '--val'"),
-    ],
-)
-def test_a_usage_error_needs_no_pytorch_and_names_the_way_out(arguments, message):
-    code = f"import sys; sys.modules['torch'] = None; from train.cli import main; main({arguments!r})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert message in " ".join(done.stderr.split())
+ANSWER = """
+import json, sys
+sys.modules["torch"] = None
+from click.testing import CliRunner
+from train.cli import main
+found = [CliRunner().invoke(main, arguments, prog_name="train") for arguments in json.loads(sys.argv[1])]
+print(json.dumps([(answer.exit_code, answer.output) for answer in found]))
+"""
+
+
+def answers(*commands: list[str]) -> list[list]:
+    """Exit status and output of each command in a process that cannot import PyTorch."""
+    done = subprocess.run([sys.executable, "-c", ANSWER, json.dumps(commands)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_usage_errors_need_no_pytorch_and_name_the_way_out():
+    wrong = {
+        "exper train": "no command 'exper': did you mean 'expert'? there are finetune, expert, stability",
+        "finetune train --alpha 1": "finetune has no option --alpha; expert, stability",
+        "expert train --sigma 1": "expert has no option --sigma; stability has it",
+        "expert train --colunm jpeg-10": "Did you mean one of: '--column'",
+        "expert train --optimiser adan": "'adan' is not one of 'adam', 'adamw', 'sgd'",
+        "stability train": "Missing option '--val'",
+    }
+    said = answers(*(command.split() for command in wrong))
+    for message, (status, output) in zip(wrong.values(), said, strict=True):
+        assert status == 2
+        assert message in " ".join(output.split())
 
 
 def test_the_help_of_every_method_has_its_own_options_and_an_example():
-    code = "import sys; sys.modules['torch'] = None; from train.cli import main; main()"
-    overview = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True).stdout
-    for name in METHODS.own:
+    (_, overview), *helps = answers(["--help"], *([name, "--help"] for name in METHODS.own))
+    for name, (_, output) in zip(METHODS.own, helps, strict=True):
         assert f"\n  {name} " in overview
-        done = subprocess.run([sys.executable, "-c", code, name, "--help"], capture_output=True, text=True)
-        assert f"Example: train {name} data/train" in done.stdout
+        assert f"Example: train {name} data/train" in output
         for item in click_options(METHODS.load(name).Options):
-            assert item.opts[0] in done.stdout
+            assert item.opts[0] in output
+
+
+def test_the_program_ends_without_pytorchs_destructors():
+    code = "import atexit, sys; atexit.register(print, 'torn down'); from train.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "torn down" not in done.stdout
 
 
 def test_a_method_cannot_take_the_name_of_an_option_of_every_training():
