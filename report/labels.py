@@ -44,8 +44,7 @@ def label_curves(figure: Figure, panels: Sequence[tuple[Axes, list[tuple[Line2D,
     Fixes the layout of the figure, so call it after everything else is drawn.
     """
     renderer = FigureCanvasAgg(figure).get_renderer()
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    look.fix_layout(figure)
     scale = figure.dpi / 72
     for ax, curves in panels:
         drawn = [ax.transData.transform(line.get_xydata()) for line, _ in curves]

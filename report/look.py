@@ -53,7 +53,6 @@ RC: Any = {
     "axes.facecolor": PAPER,
     "figure.facecolor": PAPER,
     "savefig.facecolor": PAPER,
-    "figure.constrained_layout.use": True,
     "grid.color": GRID,
     "grid.linewidth": 0.6,
     "text.color": INK,
@@ -135,7 +134,7 @@ def panels(count: int, shared: bool = True) -> tuple[Figure, list[Axes]]:
     width, height = ((6.6, 4.2), (4.8, 3.5), (3.7, 3.0))[across - 1]
     if total := _width.get():
         width, height = total / across, max(0.68 * total / across, 2.2)
-    figure = Figure(figsize=(width * across, height * down))
+    figure = Figure((width * across, height * down), layout="constrained")
     grid = figure.subplots(down, across, sharex=shared, sharey=True, squeeze=False)
     axes = list(grid.flat)
     for ax in axes[count:]:
@@ -187,6 +186,13 @@ def bars(ax: Axes, x: float, low: float, high: float, codec: str, series: str) -
     mark(bar, "interval", series)
 
 
+def fix_layout(figure: Figure) -> None:
+    """Lay a figure out once and for all, so that drawing it needs no further pass. Needs all but its labels."""
+    if figure.get_layout_engine():
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)  # "none" would leave an engine that costs a pass and does nothing
+
+
 def mark(artist: Artist, part: str, series: str) -> None:
     """Say that ``artist`` is the "curve", an "interval" or the "label" of a series, which the page can hide."""
     artist.set_gid(f"{part}:{series}")
@@ -205,7 +211,7 @@ def hover(ax: Axes, xs: Sequence[float], ys: Sequence[float], texts: Sequence[st
 
 def hover_points(figure: Figure) -> list[tuple[float, float, str, str]]:
     """Every recorded point as fractions of the figure from its top left corner, with its text and series."""
-    figure.draw_without_rendering()
+    fix_layout(figure)
     width, height = figure.bbox.width, figure.bbox.height
     found = []
     for ax in figure.axes:

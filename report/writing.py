@@ -137,8 +137,7 @@ def left_out(part: pa.Table) -> str:
 def render(figure: Figure) -> dict[str, bytes]:
     """A figure as SVG and PNG without dates: file name ending -> bytes."""
     svg, png = io.BytesIO(), io.BytesIO()
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # once is enough
+    look.fix_layout(figure)
     FigureCanvasAgg(figure)
     figure.savefig(svg, format="svg", metadata={"Date": None})
     figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})

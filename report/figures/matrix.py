@@ -59,7 +59,7 @@ def _heat_map(cells: dict[tuple[str, str], float], colours: str, norm: Normalize
     width, height = max(size * len(tested), 2) + 2.2, max(size * 0.8 * len(trained), 1) + 1.6
     shrunk = min(look.scaled(width), 1.0)
     size *= shrunk
-    figure = Figure(figsize=(width * shrunk, height * max(shrunk, 0.6)))
+    figure = Figure((width * shrunk, height * max(shrunk, 0.6)), layout="constrained")
     ax = figure.subplots()
     palette = mpl.colormaps[colours]
     grid = [[cells.get((row, column), float("nan")) for column in tested] for row in trained]

@@ -96,7 +96,7 @@ def forest(table: pa.Table) -> Figure:
     rows.sort(key=lambda row: names.order(row["distortion"]))
     labels = [_row_label(row, rows) for row in rows]
     width = 6.6 * look.scaled(6.6)
-    figure = Figure(figsize=(width, 0.26 * len(rows) + 1.1))
+    figure = Figure((width, 0.26 * len(rows) + 1.1), layout="constrained")
     ax = figure.subplots()
     ax.axvline(0, color=look.MUTED, linewidth=1, zorder=1)
     for y, row in enumerate(rows):

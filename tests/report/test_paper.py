@@ -7,12 +7,14 @@ import re
 import shutil
 import subprocess
 
+import matplotlib as mpl
 import numpy as np
 import pyarrow as pa
 import pytest
 from scipy.stats import norm
 
-from report import published
+from report import contents, look, published, writing
+from report.figures import FIGURES
 from report.intervals import wilson
 from shards import results
 from shards.dataset import Dataset
@@ -68,7 +70,7 @@ def report(tree, run, tmp_path_factory):
         where = {"path": "val", "plan": dataset.plan.hash, "samples": 24}
         out = root / "runs" / arch / "results.json"
         results.write(out, where, *map(list, zip(*found, strict=True)), {"precision": "float32"})
-    done = run("report", "build", root / "val", "--results", root / "runs", "--out", root / "report", "--pdf")
+    done = run("report", "build", root / "val", "--results", root / "runs", "--out", root / "report")
     assert done.returncode == 0, done.stderr
     return root / "report"
 
@@ -101,11 +103,16 @@ def test_the_latex_of_table_1_stacks_the_methods_under_ten_columns(report):
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex: apt-get install texlive-latex-recommended")
 def test_table_and_figures_fit_their_page(report, tmp_path):
-    figures = [report / "figures" / f"fig4-rate-accuracy-resnet50.{width}" for width in ("column", "page")]
+    data = contents.collect([Dataset(report.parent / "val")], results.find([report.parent / "runs"]))
+    spec = next(spec for spec in FIGURES if spec.name == "fig4-rate-accuracy")
+    _, part, _ = list(writing.parts(spec, data))[-1]  # of resnet50
+    with mpl.rc_context(look.RC):
+        for name, pdf in writing.typeset(spec, part).items():
+            (tmp_path / name).write_bytes(pdf)
     (tmp_path / "t.tex").write_text(
         "\\documentclass[10pt]{article}\\usepackage{booktabs,graphicx}\\usepackage[textwidth=7in]{geometry}"
         f"\\begin{{document}}\\input{{{report / 'tables' / 'table1'}}}\n"
-        + "\n\n".join(f"\\noindent\\includegraphics{{{{{file}}}.pdf}}" for file in figures)
+        + "\n\n".join(f"\\noindent\\includegraphics{{{width}.pdf}}" for width in look.WIDTHS)
         + "\\end{document}"
     )
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]

@@ -42,3 +42,13 @@ def test_a_pdf_is_as_wide_as_it_is_printed_and_holds_text(collected, name, tmp_p
         fonts = subprocess.run(["pdffonts", file], capture_output=True, text=True, check=True).stdout
         assert "TrueType" in fonts
         assert "Type 3" not in fonts
+
+
+def test_the_command_writes_pdfs_of_every_figure(dataset, run, tmp_path):
+    done = run("report", "build", dataset, "--out", tmp_path / "out", "--pdf")
+    assert done.returncode == 0, done.stderr
+    figures = tmp_path / "out" / "figures"
+    drawn = {file.stem for file in figures.glob("*.svg")}
+    expected = {f"{name}.{width}.pdf" for name in drawn for width in look.WIDTHS}
+    assert drawn
+    assert {file.name for file in figures.glob("*.pdf")} == expected
