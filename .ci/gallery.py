@@ -21,13 +21,17 @@ VIEWS = {
     "methods": (lambda page: None, "[id^=rate-methods]"),
     "pictures": (lambda page: page.select_option("#column", label="jpeg-5"), "#pictures"),
 }
+#: Whether a section's pictures are there; they load when they come into sight.
+LOADED = """section => [...document.querySelectorAll(`${section} img`)]
+    .every(image => image.complete && image.naturalWidth || image.getBoundingClientRect().top > 2 * innerHeight)"""
 SIZE = {"width": 900, "height": 620}  #: of the window, in pixels; the height is also the largest of a picture
 
 
 def shot(page: Page, section: str) -> bytes:
     """A PNG with 128 colours of the top of a section."""
     page.locator(section).first.scroll_into_view_if_needed()
-    page.wait_for_timeout(3000)  # pictures load when they are seen
+    page.wait_for_load_state("networkidle")
+    page.wait_for_function(LOADED, arg=section)
     whole = Image.open(io.BytesIO(page.locator(section).first.screenshot()))
     top = whole.convert("RGB").crop((0, 0, whole.width, min(whole.height, SIZE["height"])))
     written = io.BytesIO()
