@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import signal
 import time
 
@@ -20,10 +21,10 @@ def history(out):
 
 def wait_for_mid_epoch(process, last, seconds=120):
     """Until the checkpoint says that the second epoch has begun."""
-    until = time.monotonic() + seconds
+    until, seen = time.monotonic() + seconds, 0
     while time.monotonic() < until:
         assert process.poll() is None, process.communicate()
-        if last.exists():
+        if last.exists() and seen != (seen := last.stat().st_mtime_ns) and len(history(last.parent)) == 2:
             state = checkpoint.load(last)["state"]
             if state["epoch"] == 1 and state["step"] >= 2:
                 return
@@ -48,41 +49,41 @@ def assert_same_run(one, two, state_of):
     assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
 
 
-LONG = ("--epochs", 2, "--batch", 8, "--flip", "--checkpoint-minutes", 0)
+LONG = ("--epochs", 2, "--batch", 8, "--flip")
+KILLED = ("--checkpoint-minutes", 0, "--resume")  #: a checkpoint after every step
 
 
-def test_killed_in_mid_epoch_and_resumed_equals_uninterrupted_bit_for_bit(
-    cli, start, training, tmp_path, state_of
-):
-    whole = cli(*training("expert", *LONG, "--workers", 2, out="whole"))
-    assert whole.exit_code == 0, whole.output
-    arguments = training("expert", *LONG, "--workers", 2, "--resume", out="killed")
-    process = start(*arguments)
-    wait_for_mid_epoch(process, tmp_path / "killed" / "last.pt")
-    kill(process)
-    there = checkpoint.load(tmp_path / "killed" / "last.pt")["state"]
+@pytest.fixture
+def killed(once, cli, start, training, tmp_path):
+    """The folders of an uninterrupted training, read only, and of one that was killed in its second epoch."""
+
+    def make(folder):
+        whole = cli(*training("expert", *LONG, "--workers", 2, out=folder / "whole"))
+        assert whole.exit_code == 0, whole.output
+        process = start(*training("expert", *LONG, *KILLED, "--workers", 2, out=folder / "killed"))
+        wait_for_mid_epoch(process, folder / "killed" / "last.pt")
+        kill(process)
+
+    folder = once("killed-training", make)
+    return folder / "whole", shutil.copytree(folder / "killed", tmp_path / "run")
+
+
+def test_killed_in_mid_epoch_and_resumed_equals_uninterrupted_bit_for_bit(cli, training, killed, state_of):
+    whole, run = killed
+    there = checkpoint.load(run / "last.pt")["state"]
     assert (there["epoch"], len(there["history"])) == (1, 2)
-    assert not (tmp_path / "killed" / "finished").exists()
-    resumed = cli(*arguments)
+    assert not (run / "finished").exists()
+    resumed = cli(*training("expert", *LONG, *KILLED, "--workers", 2))
     assert resumed.exit_code == 0, resumed.output
     assert "epoch 1/2" not in resumed.output
-    assert_same_run(tmp_path / "whole", tmp_path / "killed", state_of)
+    assert_same_run(whole, run, state_of)
 
 
-def test_in_mid_epoch_workers_and_shuffle_may_change_and_nothing_else_does(
-    cli, start, training, tmp_path, state_of
-):
+def test_in_mid_epoch_workers_and_shuffle_may_change_and_nothing_else_does(cli, training, killed, state_of):
     """The rest of the epoch keeps the order in which it began."""
-    options = ("--epochs", 2, "--batch", 8, "--flip", "--checkpoint-minutes", 0, "--resume")
-    killed = training("expert", *options, "--workers", 2, out="killed")
-    process = start(*killed)
-    wait_for_mid_epoch(process, tmp_path / "killed" / "last.pt")
-    kill(process)
-    whole = cli(*training("expert", *options, "--workers", 2, out="whole"))
-    assert whole.exit_code == 0, whole.output
-    resumed = cli(*training("expert", *options, "--workers", 3, "--shuffle", 7, out="killed"))
+    resumed = cli(*training("expert", *LONG, *KILLED, "--workers", 3, "--shuffle", 7))
     assert resumed.exit_code == 0, resumed.output
-    assert_same_run(tmp_path / "whole", tmp_path / "killed", state_of)
+    assert_same_run(*killed, state_of)
 
 
 def test_one_rank_goes_on_as_two(start, training, interrupted):
@@ -98,7 +99,7 @@ def test_one_rank_goes_on_as_two(start, training, interrupted):
 
 def test_two_ranks_killed_and_resumed_equal_two_ranks_uninterrupted(start, training, tmp_path, state_of):
     whole = start(*training("expert", *LONG, "--accumulate", 2, out="whole"), ranks=2)
-    arguments = training("expert", *LONG, "--accumulate", 2, "--resume", out="killed")
+    arguments = training("expert", *LONG, *KILLED, "--accumulate", 2, out="killed")
     process = start(*arguments, ranks=2)
     wait_for_mid_epoch(process, tmp_path / "killed" / "last.pt")
     kill(process)
@@ -112,7 +113,7 @@ def test_two_ranks_killed_and_resumed_equal_two_ranks_uninterrupted(start, train
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 0)])
 def test_a_signal_leaves_a_checkpoint_to_go_on_from(cli, start, training, tmp_path, number, status):
-    arguments = training("finetune", "--epochs", 50, "--batch", 8, "--checkpoint-minutes", 0, "--resume")
+    arguments = training("finetune", "--epochs", 50, *KILLED)
     process = start(*arguments)
     last = tmp_path / "run" / "last.pt"
     wait_for_mid_epoch(process, last)
@@ -137,15 +138,18 @@ def test_a_folder_in_use_needs_resume(cli, training):
 
 
 @pytest.fixture
-def interrupted(cli, training, tmp_path):
+def interrupted(once, cli, training, tmp_path):
     """A run folder whose checkpoint is in mid-epoch."""
-    assert cli(*training("finetune")).exit_code == 0
-    last = tmp_path / "run" / "last.pt"
-    contents = checkpoint.load(last)
-    contents["state"] |= {"epoch": 0, "step": 2, "sums": [{"loss": 1.0, "ce": 1.0}]}
-    contents["state"]["history"] = contents["state"]["history"][:1]
-    checkpoint.save(last, contents)
-    return last
+
+    def make(folder):
+        assert cli(*training("finetune", out=folder / "run")).exit_code == 0
+        contents = checkpoint.load(folder / "run" / "last.pt")
+        contents["state"] |= {"epoch": 0, "step": 2, "sums": [{"loss": 1.0, "ce": 1.0}]}
+        contents["state"]["history"] = contents["state"]["history"][:1]
+        checkpoint.save(folder / "run" / "last.pt", contents)
+
+    shutil.copytree(once("interrupted", make) / "run", tmp_path / "run")
+    return tmp_path / "run" / "last.pt"
 
 
 @pytest.mark.parametrize(
