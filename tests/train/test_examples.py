@@ -10,6 +10,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+WHOLE_WAY = "from pathlib import Path; import pipeline; pipeline.main(Path('pictures'), Path('out'), epochs=1, batch=16)"
 
 
 def test_the_readmes_training_in_python_runs(train_set, val_set, weights, tmp_path, monkeypatch, capsys):
@@ -31,15 +32,17 @@ def test_the_readmes_training_in_python_runs(train_set, val_set, weights, tmp_pa
     assert (tmp_path / "report" / "index.html").exists()
 
 
-def test_the_whole_way_in_python(make_tiles, tmp_path):
+def test_the_whole_way_in_python(make_tiles, tmp_path, monkeypatch, capsys):
     for split, count in (("train", 20), ("val", 5)):
         make_tiles(tmp_path / "pictures" / split, count, count)
-    code = (
-        f"import sys; sys.path.insert(0, {str(ROOT / 'examples')!r}); from pathlib import Path; import pipeline; "
-    )
-    code += "pipeline.main(Path('pictures'), Path('out'), epochs=1, batch=16)"
-    for _ in range(2):  # the second time nothing is left to do
-        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-    assert "Expert: " in done.stdout
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    code = f"import sys; sys.path.insert(0, {str(ROOT / 'examples')!r}); {WHOLE_WAY}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "report" / "index.html").exists()
+    made = [file.stat().st_mtime_ns for file in sorted(tmp_path.glob("out/runs/*/last.*"))]
+    exec(WHOLE_WAY)
+    assert [file.stat().st_mtime_ns for file in sorted(tmp_path.glob("out/runs/*/last.*"))] == made
+    for output in (done.stdout, capsys.readouterr().out):
+        assert "Expert: " in output
