@@ -10,7 +10,11 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-WHOLE_WAY = "from pathlib import Path; import pipeline; pipeline.main(Path('pictures'), Path('out'), epochs=1, batch=16)"
+WHOLE_WAY = """
+from pathlib import Path
+import pipeline
+pipeline.main(Path("pictures"), Path("out"), epochs=1, batch=16)
+"""
 
 
 def test_the_readmes_training_in_python_runs(train_set, val_set, weights, tmp_path, monkeypatch, capsys):
@@ -37,7 +41,7 @@ def test_the_whole_way_in_python(make_tiles, tmp_path, monkeypatch, capsys):
         make_tiles(tmp_path / "pictures" / split, count, count)
     monkeypatch.syspath_prepend(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
-    code = f"import sys; sys.path.insert(0, {str(ROOT / 'examples')!r}); {WHOLE_WAY}"
+    code = f"import sys; sys.path.insert(0, {str(ROOT / 'examples')!r})\n{WHOLE_WAY}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "report" / "index.html").exists()
