@@ -130,7 +130,7 @@ def _frame(planes: Sequence[np.ndarray], size: tuple[int, int], pix_fmt: str) ->
     frame = av.VideoFrame(*size, pix_fmt)
     for plane, samples in zip(frame.planes, planes, strict=True):
         height, width = samples.shape
-        canvas = np.frombuffer(plane, samples.dtype).reshape(plane.height, -1)  # type: ignore[call-overload]
+        canvas = np.frombuffer(plane, samples.dtype).reshape(plane.height, -1)
         canvas[:height, :width] = samples
         canvas[:height, width:] = samples[:, -1:]
         canvas[height:] = canvas[height - 1]
