@@ -23,8 +23,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-#: What each server has imported; train would bring PyTorch into every fork.
-SERVERS = {"light": ("distort", "report", "shards"), "torch": ("train",)}
+#: What each server starts; train would bring PyTorch into every fork.
+SERVERS = {"light": ("distort", "report", "shards"), "torch": ("train", "python")}
 LATE = {"report": "report.writing", "train": "train.api"}  #: modules that a command imports when it runs
 NUMBER = struct.Struct("i")  #: how IDs and statuses are sent
 
@@ -70,7 +70,10 @@ class Process:
 
 
 class Server:
-    """Starts ``distort``, ``report``, ``shards`` and ``train``, each in its own process group; to be closed."""
+    """Starts ``distort``, ``report``, ``shards``, ``train`` and ``python -c``, each in its own process group.
+
+    To be closed.
+    """
 
     def __init__(self, **variables: str) -> None:
         """``variables`` of the commands' environment; the others are those of this process."""
@@ -140,7 +143,8 @@ def _environment() -> dict[str, str]:
 
 def _serve(control: socket.socket, rooms: list[str]) -> None:
     """Fork for every request, until the connection is closed."""
-    mains = {room: importlib.import_module(f"{room}.__main__").main for room in rooms}
+    mains = {room: importlib.import_module(f"{room}.__main__").main for room in rooms if room != "python"}
+    mains["python"] = _python
     for room in LATE.keys() & mains:
         importlib.import_module(LATE[room])
     gc.freeze()  # spare the commands' garbage collectors what is imported
@@ -179,6 +183,15 @@ def _keep(descriptors: list[int], request: dict) -> None:
     os.write(channel, NUMBER.pack(ranks[0]))
     ends = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in ranks]
     os.write(channel, NUMBER.pack(next((end for end in reversed(ends) if end), 0)))
+    os._exit(0)
+
+
+def _python() -> None:
+    _, option, code, *arguments = sys.argv
+    assert option == "-c"
+    sys.argv = [option, *arguments]
+    exec(code, {"__name__": "__main__"})
+    sys.stdout.flush()
     os._exit(0)
 
 

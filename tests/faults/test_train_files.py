@@ -7,7 +7,7 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -74,17 +74,21 @@ def test_a_refused_training_leaves_no_folder(arguments, tmp_path, options):
 
 HOLD = """
 import sys, time
+from pathlib import Path
 from train.engine.run import RunFolder
 with RunFolder(sys.argv[1]).held():
-    print("held", flush=True)
+    Path(sys.argv[2]).touch()
     time.sleep(60)
 """
 
 
-def test_two_trainings_do_not_share_a_folder(arguments, tmp_path):
-    other = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path / "run"], stdout=subprocess.PIPE, text=True)
+def test_two_trainings_do_not_share_a_folder(server, arguments, tmp_path):
+    held = tmp_path / "held"
+    other = server.start("python", "-c", HOLD, str(tmp_path / "run"), str(held))
     try:
-        assert other.stdout.readline() == "held\n"
+        while not held.exists():
+            assert other.poll() is None, other.communicate()
+            time.sleep(0.01)
         refused = cli(*arguments("--resume"))
         assert refused.exit_code == 1
         assert f"run is in use by another training (process {other.pid} on " in refused.output

@@ -1,7 +1,6 @@
 """Two real ranks (gloo) give what one process gives; a process on a CPU keeps its memory."""
 
 import csv
-import subprocess
 import sys
 
 import pyarrow.parquet as pq
@@ -76,7 +75,7 @@ def test_an_average_on_two_ranks_is_selected_with_the_statistics_that_are_kept(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's settings")
-def test_on_a_cpu_freed_memory_is_used_again():
+def test_on_a_cpu_freed_memory_is_used_again(run):
     script = (
         "import resource, torch\n"
         "from train.engine.distributed import world\n"
@@ -87,6 +86,7 @@ def test_on_a_cpu_freed_memory_is_used_again():
         "with world('cpu'):\n"
         "    print(*(faults() for _ in range(8)))\n"
     )
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    first, *_, last = map(int, run.stdout.split())
+    done = run("python", "-c", script)
+    assert done.returncode == 0, done.stderr
+    first, *_, last = map(int, done.stdout.split())
     assert last < first / 10
