@@ -45,28 +45,21 @@ def installed() -> Iterator[Callable[..., Plugin]]:
 
 
 @pytest.fixture(scope="session")
-def plugin(tmp_path_factory, installed):
-    """``plugin("codec")`` installs tests/plugins/codec once per session, outside the environment of the tests."""
+def plugin(once, installed) -> Callable[[str], Plugin]:
+    """``plugin("codec")`` installs tests/plugins/codec with pip, outside the environment of the tests."""
 
     @functools.cache
-    def install(name: str) -> Plugin:
-        folder = tmp_path_factory.mktemp(f"plugin-{name}")
-        source = shutil.copytree(HERE / name, folder / "source")  # building writes into it
-        pip = [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--no-build-isolation",
-            "--no-index",
-        ]
-        done = subprocess.run(
-            [*pip, "--disable-pip-version-check", "--target", folder / "installed", source],
-            capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return installed(folder / "installed")
+    def plugin(name: str) -> Plugin:
+        return installed(once(f"plugin-{name}", functools.partial(install, HERE / name)) / "installed")
 
-    return install
+    return plugin
+
+
+def install(package: Path, folder: Path) -> None:
+    source = shutil.copytree(package, folder / "source")  # building writes into it
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "install", *options, "--target", folder / "installed", source],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr

@@ -26,7 +26,7 @@ def table1(root):
 
 
 @pytest.mark.slow
-def test_a_method_of_another_package(plugin, train_set, val_set, weights, tmp_path):
+def test_a_method_of_another_package(plugin, run, train_set, val_set, weights, tmp_path):
     method = plugin("method")
     listed = " ".join(method.run("train", "--help").stdout.split())
     assert "alike A method of the package codecproof-alike." in listed
@@ -45,7 +45,7 @@ def test_a_method_of_another_package(plugin, train_set, val_set, weights, tmp_pa
          "--workers", 0, "--out", tmp_path / "results.json"],
         ["report", "build", val_set, "--results", tmp_path / "results.json", "--out", tmp_path / "report"],
     ):  # fmt: skip
-        done = plugin("network").run(*command)
+        done = run(*command)
         assert done.returncode == 0, done.stderr
     model = json.loads((tmp_path / "results.json").read_text())["results"][0]["model"]
     assert (model["title"], model["trained_on"], model["settings"]["beta"]) == ("Alike", "jpeg-10", 0.5)
