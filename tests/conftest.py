@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import hashlib
 import os
 import shutil
@@ -20,6 +21,20 @@ from .forked import Server
 os.environ["OMP_NUM_THREADS"] = "1"  # pytest's workers share the cores; sums are the same in every process
 CLASSES = {"animals": ("chelsea", "astronaut"), "things": ("coffee", "rocket")}
 COLUMNS = "jpeg-10,j2k-75,webp-20,noise-20,noise-20+jpeg-10"
+
+
+def pytest_configure() -> None:
+    """While PyTorch is imported, and later among its objects, the garbage collector finds nothing, at length."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
