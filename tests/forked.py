@@ -65,8 +65,13 @@ class Process:
         if self.poll() is None:
             os.kill(self.pid, number)
 
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
     def _number(self) -> int:
-        return NUMBER.unpack(self._channel.recv(NUMBER.size))[0]
+        if received := self._channel.recv(NUMBER.size):
+            return NUMBER.unpack(received)[0]
+        raise OSError("the server of commands did not start, or was killed")
 
 
 class Server:
@@ -116,7 +121,7 @@ class Server:
         try:
             output, error = process.communicate(timeout)
         finally:
-            process.send_signal(signal.SIGKILL)
+            process.kill()
         return subprocess.CompletedProcess(command, process.wait(), output, error)
 
     def close(self) -> None:

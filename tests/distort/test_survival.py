@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -17,13 +16,18 @@ from distort.shard import ShardJob, ShardMaker
 from distort.units import CommitColumn, MakePictures, OpenShard
 from shards.dataset import Dataset
 
+COLUMNS = "jpeg-10,j2k-75,webp-20,noise-20,noise-20+jpeg-10"  #: of ``dataset``
 
-def distort(tree, d, *more):
-    command = [Path(sys.executable).parent / "distort", "run", tree, d, "--shard-size", "5", "--workers", "2"]
-    return subprocess.Popen(
-        [*command, "--distortions", "jpeg-10,j2k-75,webp-20,noise-20,noise-20+jpeg-10", *more],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+
+@pytest.fixture
+def distort(server):
+    """Start a job of two workers that makes ``dataset``."""
+
+    def distort(tree, d, *more):
+        options = ("--shard-size", 5, "--workers", 2, "--distortions", COLUMNS, *more)
+        return server.start("distort", "run", *map(str, (tree, d, *options)))
+
+    return distort
 
 
 def wait_until(condition, process):
@@ -35,7 +39,9 @@ def wait_until(condition, process):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_job_keeps_what_is_committed_and_goes_on(dataset, tree, tmp_path, digests, sent, status):
+def test_a_stopped_job_keeps_what_is_committed_and_goes_on(
+    distort, dataset, tree, tmp_path, digests, sent, status
+):
     d = tmp_path / "d"
     process = distort(tree, d)
     wait_until(lambda: list(d.glob("clean/*.parquet")), process)
@@ -58,7 +64,7 @@ def resident(pid: int) -> int:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="watches the planning through /proc")
-def test_a_job_stopped_while_it_plans_leaves_nothing(tmp_path):
+def test_a_job_stopped_while_it_plans_leaves_nothing(distort, tmp_path):
     (tmp_path / "list.csv").write_text("".join(f"class/{i}.jpg,{i % 10}\n" for i in range(1_000_000)))
     process = distort(tmp_path / "list.csv", tmp_path / "d")
     wait_until(lambda: resident(process.pid) > 250_000, process)  # the libraries alone take half of that
@@ -70,9 +76,9 @@ def test_a_job_stopped_while_it_plans_leaves_nothing(tmp_path):
 
 
 @pytest.mark.slow
-def test_five_sigkills_later_the_files_are_the_same(dataset, tree, tmp_path, digests):
+def test_five_sigkills_later_the_files_are_the_same(distort, dataset, tree, tmp_path, digests):
     d = tmp_path / "d"
-    for delay in (0.3, 1.0, 1.4, 1.8, 2.2):
+    for delay in (0.1, 0.5, 0.9, 1.3, 1.7):
         process = distort(tree, d)
         time.sleep(delay)
         process.kill()
@@ -89,7 +95,7 @@ def children(pid: int) -> list[int]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers through /proc")
-def test_a_killed_worker_costs_pictures_and_not_a_shard(dataset, tree, tmp_path, digests):
+def test_a_killed_worker_costs_pictures_and_not_a_shard(distort, dataset, tree, tmp_path, digests):
     d = tmp_path / "d"
     process = distort(tree, d)
     for _ in range(3):
