@@ -86,7 +86,9 @@ def test_an_error_in_a_worker_keeps_its_traceback(data):
 
 
 class Processes:
-    """All processes whose environment carries a mark: a training with its launcher, ranks and workers."""
+    """All processes of a group, or whose environment carries a mark: a training's launcher, ranks and workers."""
+
+    group: int
 
     def __init__(self, mark: str):
         self.mark = f"MARK={mark}".encode()
@@ -94,9 +96,12 @@ class Processes:
     def alive(self) -> dict[int, str]:
         found = {}
         for folder in Path("/proc").iterdir():
+            if not folder.name.isdecimal():
+                continue
             try:
-                marked = folder.name.isdecimal() and self.mark in (folder / "environ").read_bytes().split(b"\0")
-                if marked and (folder / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX":
+                state, _, group, *_ = (folder / "stat").read_text().rpartition(")")[2].split()
+                marked = self.mark in (folder / "environ").read_bytes().split(b"\0")
+                if (marked or int(group) == self.group) and state not in "ZX":
                     found[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")
             except OSError:  # it has ended
                 continue
@@ -113,42 +118,46 @@ class Processes:
 
 
 @pytest.fixture
-def training(data, tmp_path):
-    """``training(*options, before=…)`` starts a training with two data workers in its own session."""
+def training(data, start, tmp_path, monkeypatch):
+    """``training(*options, before=…)`` starts a training with two data workers in its own process group."""
     processes = Processes(str(tmp_path))
+    monkeypatch.setenv("MARK", str(tmp_path))
 
-    def start(*options, before=(), out=tmp_path / "run", **environment):
-        command = [
-            *before, TRAIN, "finetune", data[0], "--val", data[1], "--column", "jpeg-10",
+    def training(*options, before=(), torchrun=False, out=tmp_path / "run", **environment):
+        arguments = [
+            "finetune", data[0], "--val", data[1], "--column", "jpeg-10",
             "--arch", "shufflenet_v2_x0_5", "--weights", "none", "--select-on", "validation", "--batch", 4,
             "--workers", 2, "--device", "cpu", "--test-columns", "none", "--out", out, *options,
         ]  # fmt: skip
-        environment = os.environ | {"MARK": str(tmp_path), "OMP_NUM_THREADS": "1"} | environment
-        process = subprocess.Popen(
-            [str(part) for part in command], env=environment, cwd=tmp_path, text=True, start_new_session=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        if before:
+            process = subprocess.Popen(
+                [str(part) for part in (*before, TRAIN, *arguments)], env=os.environ | environment, cwd=tmp_path,
+                text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )  # fmt: skip
+        else:
+            process = start(*arguments, ranks=2 if torchrun else 1, torchrun=torchrun)
+        processes.group = process.pid
         return process, processes
 
-    yield start
+    yield training
     for pid in processes.alive():
         os.kill(pid, signal.SIGKILL)
 
 
-def until_trained(process: subprocess.Popen, metrics: Path) -> None:
+def until_trained(process, metrics: Path) -> None:
     """Until an epoch is done."""
     end = time.monotonic() + 60
     while not metrics.exists() or len(metrics.read_text().splitlines()) < 3:
-        assert process.poll() is None, process.stdout.read()
+        assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.02)
 
 
 def test_a_loss_that_is_not_finite_ends_the_process_and_its_workers(training):
     process, processes = training("--lr", 1e30, "--epochs", 3)
-    output, _ = process.communicate(timeout=100)
+    _, error = process.communicate(timeout=100)
     assert process.returncode == 1
-    assert "the loss is not finite" in output
+    assert "the loss is not finite" in error
     processes.require_gone()
 
 
@@ -158,18 +167,15 @@ def test_a_training_does_not_depend_on_the_size_of_shared_memory(training):
         pytest.skip("needs root to mount a small /dev/shm")
     small = 'mount -t tmpfs -o size=20k tmpfs /dev/shm && exec "$@"'
     process, processes = training("--epochs", 1, before=("unshare", "-m", "sh", "-c", small, "sh"))
-    output, _ = process.communicate(timeout=100)
-    assert process.returncode == 0, output
+    _, error = process.communicate(timeout=100)
+    assert process.returncode == 0, error
     processes.require_gone()
-
-
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python")
 
 
 def test_a_killed_rank_or_launcher_takes_all_others_along(training, tmp_path):
     for victim in ("rank", "torchrun"):
         out = tmp_path / victim
-        process, processes = training("--epochs", 10**6, before=TORCHRUN, out=out)
+        process, processes = training("--epochs", 10**6, torchrun=True, out=out)
         until_trained(process, out / "metrics.csv")
         parents = {}
         for pid in processes.alive():
@@ -177,11 +183,11 @@ def test_a_killed_rank_or_launcher_takes_all_others_along(training, tmp_path):
         ranks = [pid for pid, parent in parents.items() if parent == process.pid]
         assert len(ranks) == 2
         os.kill(ranks[1] if victim == "rank" else process.pid, signal.SIGKILL)
-        output, _ = process.communicate(timeout=100)
+        _, error = process.communicate(timeout=100)
         assert process.returncode != 0
         processes.require_gone()
         if victim == "rank":
-            assert "lost the others" in output
+            assert "lost the others" in error
 
 
 def test_a_rank_whose_launcher_dies_before_it_meets_the_others_ends(training):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,20 +141,18 @@ def training(train_set, val_set, weights, tmp_path):
 def start(server, tmp_path_factory):
     """Start the command ``train``, also on several ranks with the environment of torchrun; the process.
 
-    It runs in a folder that has a ``train.py`` of its own, as many a user's folder does. With ``torchrun`` it is
-    torchrun and the installed program that start, Python and all.
+    It runs in a folder that has a ``train.py`` of its own, as many a user's folder does. ``torchrun`` starts the
+    installed program, Python and all.
     """
     folder = tmp_path_factory.mktemp("of-a-user")
     (folder / "train.py").write_text("raise SystemExit('another train.py')")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python"]
 
-    def start(*arguments: object, ranks: int = 1, torchrun: bool = False) -> Process | subprocess.Popen:
-        command = [*map(str, arguments)]
-        if torchrun:
-            program = [*launch, f"--nproc-per-node={ranks}", Path(sys.executable).parent / "train"]
-            return subprocess.Popen([*program, *command], text=True, start_new_session=True, cwd=folder,
-                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
-        return server.start("train", *command, cwd=folder, ranks=environments(ranks))
+    def start(*arguments: object, ranks: int = 1, torchrun: bool = False) -> Process:
+        if not torchrun:
+            return server.start("train", *map(str, arguments), cwd=folder, ranks=environments(ranks))
+        launch = ["python", "-c", "from torch.distributed.run import main; main()", "--standalone", "--no-python"]
+        program = Path(sys.executable).parent / "train"
+        return server.start(*launch, f"--nproc-per-node={ranks}", *map(str, (program, *arguments)), cwd=folder)
 
     return start
 
