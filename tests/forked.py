@@ -25,7 +25,8 @@ from typing import IO
 
 #: What each server starts; train would bring PyTorch into every fork.
 SERVERS = {"light": ("distort", "report", "shards"), "torch": ("train", "python")}
-LATE = {"report": "report.writing", "train": "train.api"}  #: modules that a command imports when it runs
+#: What they import when they run.
+LATE = {"report": ["report.writing"], "train": ["train.api", "torch.utils.tensorboard"]}
 NUMBER = struct.Struct("i")  #: how IDs and statuses are sent
 
 
@@ -150,8 +151,9 @@ def _serve(control: socket.socket, rooms: list[str]) -> None:
     """Fork for every request, until the connection is closed."""
     mains = {room: importlib.import_module(f"{room}.__main__").main for room in rooms if room != "python"}
     mains["python"] = _python
-    for room in LATE.keys() & mains:
-        importlib.import_module(LATE[room])
+    for room in rooms:
+        for module in LATE.get(room, ()):
+            importlib.import_module(module)
     gc.freeze()  # spare the commands' garbage collectors what is imported
     while True:
         message, descriptors, *_ = socket.recv_fds(control, 1 << 20, 3)

@@ -8,6 +8,7 @@ import threading
 from multiprocessing.connection import Connection
 
 from distort.engines.base import attempt
+from shards.console import leave_pandas_out
 
 
 def work(pipe: int, life: int) -> None:
@@ -17,6 +18,7 @@ def work(pipe: int, life: int) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it
     threading.Thread(target=_end_with_parent, args=(life,), daemon=True).start()
+    leave_pandas_out()
     connection = Connection(pipe)
     try:
         function = connection.recv()

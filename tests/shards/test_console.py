@@ -68,6 +68,19 @@ def test_every_room_runs_as_a_module(room):
     assert done.stdout.startswith(f"Usage: {room} ")
 
 
+def test_commands_do_not_wait_for_pandas():
+    pytest.importorskip("pandas", reason="needs pandas")
+    code = (
+        "import sys, pyarrow as pa\n"
+        "from shards.console import leave_pandas_out\n"
+        "leave_pandas_out()\n"
+        "table = pa.table({'a': [1]})\n"
+        "print('pandas' in sys.modules, table.to_pandas().shape)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "False (1, 1)\n", done.stderr
+
+
 @pytest.mark.parametrize(("body", "status"), [("pass", 0), ("raise ValueError('no such shard')", 1)])
 def test_a_command_ends_its_process_with_its_status_and_without_destructors(body, status):
     code = (
