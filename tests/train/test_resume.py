@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from train.engine import checkpoint
+from train.engine.loop import Training
 
 CHANGING = {"images_per_s", "waiting", "select_seconds"}
 
@@ -111,6 +112,24 @@ def test_two_ranks_killed_and_resumed_equal_two_ranks_uninterrupted(start, train
     assert_same_run(tmp_path / "whole", tmp_path / "killed", state_of)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_killed_while_an_epoch_is_evaluated_and_resumed_equals_uninterrupted(
+    cli, training, monkeypatch, tmp_path, state_of, workers
+):
+    arguments = training("finetune", "--epochs", 2, "--workers", workers, *KILLED)
+    whole = cli(*training("finetune", "--epochs", 2, "--workers", workers, out="whole"))
+    assert whole.exit_code == 0, whole.output
+    select = Training.select
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "select", lambda self: select(self) if not self.state.epoch else exit(9))
+        assert cli(*arguments).exit_code == 9
+    there = checkpoint.load(tmp_path / "run" / "last.pt")["state"]
+    assert (there["epoch"], there["step"]) == (0, 119 * 9 // 10 // 16)
+    resumed = cli(*arguments)
+    assert resumed.exit_code == 0, resumed.output
+    assert_same_run(tmp_path / "whole", tmp_path / "run", state_of)
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 0)])
 def test_a_signal_leaves_a_checkpoint_to_go_on_from(cli, start, training, tmp_path, number, status):
     arguments = training("finetune", "--epochs", 50, *KILLED)
@@ -124,7 +143,8 @@ def test_a_signal_leaves_a_checkpoint_to_go_on_from(cli, start, training, tmp_pa
     assert "repeat the command with --resume to continue" in error
     assert not (tmp_path / "run" / "finished").exists()
     there = checkpoint.load(last)["state"]
-    assert cli(*arguments, "--epochs", there["epoch"] + 1).exit_code == 0
+    resumed = cli(*arguments, "--epochs", there["epoch"] + 1)
+    assert resumed.exit_code == 0, resumed.output
     assert checkpoint.load(last)["state"]["epoch"] == there["epoch"] + 1
     assert (tmp_path / "run" / "finished").exists()
 

@@ -67,6 +67,11 @@ def test_other_ranks_take_the_same_steps(ranks, accumulate):
         assert np.concatenate(taken).tolist() == places.tolist()
 
 
+def test_after_the_last_step_of_an_epoch_nothing_is_left_to_take():
+    order = epoch(0, 2, 2)
+    assert slices.of_rank(order[len(order) :], 1, 2) == []
+
+
 def test_who_began_an_epoch_reads_its_own_part_in_sequence():
     """The parts of ranks and workers are runs of the dataset, so that reading ahead pays."""
     order = epoch(0, 2, 2, counts=[1000])

@@ -195,11 +195,8 @@ def reads(batches: Sequence[np.ndarray], chunk: int, ahead: int | None = None) -
 def of_rank(order: np.ndarray, rank: int, ranks: int, accumulate: int = 1) -> list[np.ndarray]:
     """The batches that one rank takes of an epoch's order (steps, batch), ``accumulate`` of them in each step."""
     steps, batch = order.shape
-    return list(
-        order.reshape(steps, ranks, accumulate, batch // (ranks * accumulate))[:, rank].reshape(
-            steps * accumulate, -1
-        )
-    )
+    micro = batch // (ranks * accumulate)
+    return list(order.reshape(steps, ranks, accumulate, micro)[:, rank].reshape(steps * accumulate, micro))
 
 
 def evaluation(pool: Sequence[Run], *, rank: int, ranks: int, batch: int) -> list[np.ndarray]:
