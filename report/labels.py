@@ -96,13 +96,19 @@ class Scene(NamedTuple):
             and box.y1 <= self.frame.y1
         )
         covered = int((_distances(box, self.markers) < self.radius).sum())
-        crossed = sum(int((_distances(box, path) == 0).sum()) for path in self.paths)
+        near = [_distances(box, path) for path in self.paths]
+        crossed = sum(int((distances == 0).sum()) for distances in near)
         overlaps = sum(box.overlaps(other) for other in self.taken)
-        return 60 * outside + 25 * covered + 4 * crossed + 40 * overlaps + 12 * self.misleads(box, own)
+        return 60 * outside + 25 * covered + 4 * crossed + 40 * overlaps + 12 * _misleads(near, own)
 
     def misleads(self, box: Bbox, own: int) -> bool:
-        others = [_distances(box, path).min() for k, path in enumerate(self.paths) if k != own]
-        return bool(others) and min(others) <= _distances(box, self.paths[own]).min()
+        """Whether another curve is as near to the box as its own."""
+        return _misleads([_distances(box, path) for path in self.paths], own)
+
+
+def _misleads(near: list[np.ndarray], own: int) -> bool:
+    others = [distances.min() for k, distances in enumerate(near) if k != own]
+    return bool(others) and min(others) <= near[own].min()
 
 
 def _distances(box: Bbox, points: np.ndarray) -> np.ndarray:

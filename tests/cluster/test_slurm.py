@@ -112,6 +112,12 @@ def slurm(ground):
     return Slurm(ground)
 
 
+def finished(d: Path) -> set[str]:
+    """Shards of which every column is finished."""
+    columns = ["clean", *WORK[1].split(",")]
+    return set.intersection(*({file.name for file in d.glob(f"{name}/*.parquet")} for name in columns))
+
+
 def at_work(slurm: Slurm, d: Path, *marks: str) -> int:
     """A task that is in the middle of a shard; its children are the workers."""
 
@@ -136,7 +142,7 @@ def test_an_array_makes_the_dataset_and_verifies_it(slurm, tree, same):
 def test_a_task_stops_before_its_time_limit_and_goes_on(slurm, tree, same):
     d = slurm.folder / "limit"
     number = slurm.submit("--tasks", 1, run=["run", tree, d, *WORK])
-    until(lambda: list(d.glob("avif-30/*.parquet")), "a shard", 40)
+    until(lambda: finished(d), "a shard", 40)
     task = at_work(slurm, d)
     for worker in Path(f"/proc/{task}/task/{task}/children").read_text().split():
         os.kill(int(worker), signal.SIGSTOP)  # or it might finish: Slurm looks for limits every 30 s only
