@@ -20,6 +20,7 @@ from train.engine.checks import require_output, require_results_file
 from train.engine.distributed import World, world
 from train.engine.evaluate import Candidate
 from train.engine.run import RunFolder
+from train.engine.signals import heeded
 from train.networks.models import ModelError, load_checkpoint
 from train.networks.precision import RESULTS
 from train.routing import exported
@@ -46,7 +47,7 @@ def fit(
     settings = Settings.of(method, train=train, **given)
     folder = RunFolder(settings.out)
     resume = folder.look(settings.resume, settings.wandb)
-    with world(settings.device) as here, _computing(here, settings.tf32):
+    with heeded(), world(settings.device) as here, _computing(here, settings.tf32):
         prepared = job.prepare(settings, here)
         training = loop.Training(prepared, folder, here)
         if resume:

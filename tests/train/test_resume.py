@@ -9,7 +9,7 @@ import time
 import pytest
 import torch
 
-from train.engine import checkpoint
+from train.engine import checkpoint, job
 from train.engine.loop import Training
 
 CHANGING = {"images_per_s", "waiting", "select_seconds"}
@@ -146,6 +146,27 @@ def test_a_signal_leaves_a_checkpoint_to_go_on_from(cli, start, training, tmp_pa
     resumed = cli(*arguments, "--epochs", there["epoch"] + 1)
     assert resumed.exit_code == 0, resumed.output
     assert checkpoint.load(last)["state"]["epoch"] == there["epoch"] + 1
+    assert (tmp_path / "run" / "finished").exists()
+
+
+@pytest.mark.parametrize("moment", ["prepare", "tested_columns"])
+def test_the_warning_of_a_scheduler_before_or_after_the_epochs_ends_the_run_at_once(
+    cli, training, monkeypatch, tmp_path, moment
+):
+    step = getattr(job, moment)
+
+    def warned(*arguments):
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return step(*arguments)
+
+    arguments = training("finetune", "--resume")
+    with monkeypatch.context() as patch:
+        patch.setattr(job, moment, warned)
+        stopped = cli(*arguments)
+    assert stopped.exit_code == 0
+    assert "stopped by SIGUSR1 before or after the epochs; repeat the command" in stopped.output
+    assert not (tmp_path / "run" / "finished").exists()
+    assert cli(*arguments).exit_code == 0
     assert (tmp_path / "run" / "finished").exists()
 
 

@@ -110,8 +110,9 @@ def world(device: str = "auto") -> Iterator[World]:
         backend = "cpu:gloo,cuda:nccl" if where.type == "cuda" else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=count)
         yield World(rank, count, where)
-    except Stopped:  # all ranks do, after the same step
-        dist.destroy_process_group()
+    except Stopped as stop:
+        if stop.together:
+            dist.destroy_process_group()
         raise
     except (dist.DistError, RuntimeError) as error:
         if not isinstance(error, dist.DistError) and "gloo" not in str(error):

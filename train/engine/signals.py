@@ -6,8 +6,10 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
 
 #: Exit status of a pre-empted run. SIGTERM: as a shell reports it. SIGUSR1 is the advance warning of a scheduler
 #: that will requeue the job (sbatch --signal=USR1@120): status 0, but no ``finished`` file in the run folder.
@@ -16,12 +18,14 @@ PR_SET_PDEATHSIG = 1  #: of prctl(2)
 
 
 class Stopped(Exception):
-    """The run stopped on a signal, after writing its checkpoint."""
+    """The run stopped on a signal: in an epoch after writing its checkpoint, otherwise at once."""
 
-    def __init__(self, signum: int, where: str):
+    def __init__(self, signum: int, where: str, together: bool = True):
+        """``together``: all ranks stop at the same point."""
         name = signal.Signals(signum).name
         super().__init__(f"stopped by {name} {where}; repeat the command with --resume to continue")
         self.exit_status = EXIT[signal.Signals(signum)]
+        self.together = together
 
 
 class Note:
@@ -36,12 +40,32 @@ def noted() -> Iterator[Note]:
     def take(signum: int, frame: object) -> None:
         note.signum = note.signum or signum
 
-    before = {number: signal.signal(number, take) for number in EXIT}
-    try:
+    with _handled(take, *EXIT):
         yield note
+
+
+@contextmanager
+def heeded() -> Iterator[None]:
+    """In this block SIGUSR1 raises Stopped, since there is nothing to save. SIGTERM ends the process as always.
+
+    Python's handlers have to wait for the call they interrupt, which may itself be waiting for lost ranks.
+    """
+
+    def stop(signum: int, frame: object) -> NoReturn:
+        raise Stopped(signum, "before or after the epochs", together=False)
+
+    with _handled(stop, signal.SIGUSR1):
+        yield
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], object], *numbers: signal.Signals) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 def follow_launcher() -> None:
