@@ -63,7 +63,7 @@ def label_curves(figure: Figure, panels: Sequence[tuple[Axes, list[tuple[Line2D,
             costs = [spot.cost + scene.cost(spot.box, own) for spot in spots]
             best = spots[costs.index(min(costs))]
             scene.taken.append(best.box)
-            far = scene.misleads(best.box, own) or math.hypot(*best.offset[:2]) > NEAR
+            far = misleads(scene.distances(best.box), own) or math.hypot(*best.offset[:2]) > NEAR
             label = _label(ax, line, text, best.point, best.offset, leader=far)
             for artist in filter(None, (label, label.arrow_patch)):
                 look.mark(artist, "label", look.series_of(line))
@@ -96,17 +96,18 @@ class Scene(NamedTuple):
             and box.y1 <= self.frame.y1
         )
         covered = int((_distances(box, self.markers) < self.radius).sum())
-        near = [_distances(box, path) for path in self.paths]
+        near = self.distances(box)
         crossed = sum(int((distances == 0).sum()) for distances in near)
         overlaps = sum(box.overlaps(other) for other in self.taken)
-        return 60 * outside + 25 * covered + 4 * crossed + 40 * overlaps + 12 * _misleads(near, own)
+        return 60 * outside + 25 * covered + 4 * crossed + 40 * overlaps + 12 * misleads(near, own)
 
-    def misleads(self, box: Bbox, own: int) -> bool:
-        """Whether another curve is as near to the box as its own."""
-        return _misleads([_distances(box, path) for path in self.paths], own)
+    def distances(self, box: Bbox) -> list[np.ndarray]:
+        """Of each curve's points to a box."""
+        return [_distances(box, path) for path in self.paths]
 
 
-def _misleads(near: list[np.ndarray], own: int) -> bool:
+def misleads(near: list[np.ndarray], own: int) -> bool:
+    """Whether another curve is as near to a label as its own."""
     others = [distances.min() for k, distances in enumerate(near) if k != own]
     return bool(others) and min(others) <= near[own].min()
 

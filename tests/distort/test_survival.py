@@ -16,7 +16,7 @@ from distort.shard import ShardJob, ShardMaker
 from distort.units import CommitColumn, MakePictures, OpenShard
 from shards.dataset import Dataset
 
-COLUMNS = "jpeg-10,j2k-75,webp-20,noise-20,noise-20+jpeg-10"  #: of ``dataset``
+from ..conftest import COLUMNS
 
 
 @pytest.fixture

@@ -55,12 +55,12 @@ sys.modules["torch"] = None
 from click.testing import CliRunner
 from train.cli import main
 found = [CliRunner().invoke(main, arguments, prog_name="train") for arguments in json.loads(sys.argv[1])]
-print(json.dumps([(answer.exit_code, answer.output) for answer in found]))
+print(json.dumps([(answer.exit_code, answer.stdout, answer.stderr) for answer in found]))
 """
 
 
 def answers(*commands: list[str]) -> list[list]:
-    """Exit status and output of each command in a process that cannot import PyTorch."""
+    """Exit status, stdout and stderr of each command in a process that cannot import PyTorch."""
     done = subprocess.run([sys.executable, "-c", ANSWER, json.dumps(commands)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -76,14 +76,14 @@ def test_usage_errors_need_no_pytorch_and_name_the_way_out():
         "stability train": "Missing option '--val'",
     }
     said = answers(*(command.split() for command in wrong))
-    for message, (status, output) in zip(wrong.values(), said, strict=True):
+    for message, (status, _, error) in zip(wrong.values(), said, strict=True):
         assert status == 2
-        assert message in " ".join(output.split())
+        assert message in " ".join(error.split())
 
 
 def test_the_help_of_every_method_has_its_own_options_and_an_example():
-    (_, overview), *helps = answers(["--help"], *([name, "--help"] for name in METHODS.own))
-    for name, (_, output) in zip(METHODS.own, helps, strict=True):
+    (_, overview, _), *helps = answers(["--help"], *([name, "--help"] for name in METHODS.own))
+    for name, (_, output, _) in zip(METHODS.own, helps, strict=True):
         assert f"\n  {name} " in overview
         assert f"Example: train {name} data/train" in output
         for item in click_options(METHODS.load(name).Options):
