@@ -16,6 +16,7 @@ from distort.units import Made, Shards
 from shards import metrics as files
 from shards.access import ColumnReader, Entry, read_tuples
 from shards.console import Bar
+from shards.console import names as names_in
 from shards.dataset import Dataset
 from shards.errors import DatasetError
 from shards.files import Files
@@ -92,8 +93,7 @@ def _columns(dataset: Dataset, columns: str | Iterable[str] | None) -> list[str]
     if columns is None:
         found = [name for name in dataset.columns if name != CLEAN]
     else:
-        parts = columns.split(",") if isinstance(columns, str) else columns
-        found = list(dict.fromkeys(part.strip() for part in parts if part.strip()))
+        found = names_in(columns) if isinstance(columns, str) else list(dict.fromkeys(columns))
     for name in [CLEAN, *found]:
         dataset.column(name)
     if not found:

@@ -80,6 +80,13 @@ def test_measuring_again_only_fills_gaps_with_the_same_bytes(measured, digests):
     assert digests(measured) == before
 
 
+def test_an_empty_or_repeated_column_is_refused(measured):
+    with pytest.raises(ValueError, match="'jpeg-10,,webp-20' has an empty name"):
+        distort.measure(measured, metrics="psnr-y", columns="jpeg-10,,webp-20")
+    with pytest.raises(ValueError, match="names jpeg-10 twice"):
+        distort.measure(measured, metrics="psnr-y", columns="jpeg-10,jpeg-10")
+
+
 def test_verify_finds_what_is_wrong_with_a_metric(measured, tmp_path):
     assert list(shards.verify(measured)) == []
     root = tmp_path / "val"

@@ -102,7 +102,10 @@ def test_quirks_are_chosen_one_by_one_among_those_of_the_method():
     stability, finetune = METHODS.load("stability"), METHODS.load("finetune")
     assert choose_quirks(stability, "refcode", None) == set(stability.quirks)
     assert choose_quirks(stability, "paper", "kl-sum, bn-drift") == {"kl-sum", "bn-drift"}
-    assert choose_quirks(stability, "refcode", "") == set()
+    with pytest.raises(ValueError, match="--quirks names kl-sum twice"):
+        choose_quirks(stability, "paper", "kl-sum,kl-sum")
+    with pytest.raises(ValueError, match="--quirks has an empty name"):
+        choose_quirks(stability, "paper", "kl-sum,,bn-drift")
     with pytest.raises(ValueError, match="unknown quirk 'early': did you mean 'early-stop'"):
         choose_quirks(stability, "paper", "early")
     with pytest.raises(ValueError, match="unknown quirk 'bn-drift': there are early-stop, adam-reset"):

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from shards.console import names
 from shards.registry import unknown
 from train.methods.reads import Reads
 from train.recipes.schedules import Plateau
@@ -124,10 +125,10 @@ class Method(ABC):
 
 
 def choose_quirks(method: type[Method], protocol: str, chosen: str | None) -> frozenset[str]:
-    """The quirks of a comma-separated list, or those of the protocol. Raises UnknownName."""
+    """The quirks of a comma-separated list, or those of the protocol. Raises ValueError, UnknownName among them."""
     if chosen is None:
         return frozenset(method.quirks if protocol == "refcode" else ())
-    quirks = [name.strip() for name in chosen.split(",") if name.strip()]
+    quirks = names(chosen, "--quirks")
     for name in quirks:
         if name not in method.quirks:
             raise unknown("quirk", name, method.quirks)

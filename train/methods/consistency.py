@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from distort.distortion import parse, require_crops_only
+from shards.console import names
 from train.methods.base import Context, Defaults, Losses, Method
 from train.methods.reads import CLEAN, Mixture, Reads, listed
 from train.options import option
@@ -60,7 +61,7 @@ class Consistency(Method):
 
     def check(self, network: Network) -> None:
         chosen = self.options.taps
-        self.layers = [name.strip() for name in chosen.split(",")] if chosen else network.stages()
+        self.layers = names(chosen, "--taps") if chosen else network.stages()
         for name in self.layers:
             network.layer(name)
 
