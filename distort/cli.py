@@ -325,7 +325,10 @@ def preview(picture: str, out: str, distortions: str, crop: str, exif_orientatio
     for distortion in parse_list(distortions):
         given = np.asarray(image) if distortion.on_source else clean
         rng = generator(0, key, distortion.name)
-        made = distortion.apply(given, LOSSLESS["webp"], rng, cut=way.again(0, crop_key))
+        try:
+            made = distortion.apply(given, LOSSLESS["webp"], rng, cut=way.again(0, crop_key))
+        except RuntimeError as error:
+            raise DatasetError(f"{picture}: {distortion.name}: {error}") from error
         panels.append(
             sheet.Panel(distortion.name, made.rgb, made.bytes, reference.psnr(made.rgb), reference.ssim(made.rgb))
         )

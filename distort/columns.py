@@ -21,6 +21,7 @@ CLEAN = "clean"
 ADVICE = (
     "\nUse the same settings and versions, or make a new dataset; --any-version allows other library versions."
 )
+UNUSED = "\nNo shard of it is finished: remove {folder} if no other job is making it, and repeat the command."
 
 
 def declare(
@@ -33,15 +34,19 @@ def declare(
     a codec cannot hold crops of this size.
     """
     _check_size(dataset, distortions)
-    for name, column in _described(dataset, distortions):
+    for name, column in list(_described(dataset, distortions)):
         file = f"{column_folder(name)}/{COLUMN}"
         if name not in dataset.columns:
             with suppress(FileExistsError):  # another job was faster
                 dataset.storage.create(file, (json.dumps(column, indent=2, sort_keys=True) + "\n").encode())
             vars(dataset).pop("columns", None)  # read again, with the new one
         if clash := _clash(dataset, name, column, any_version, again):
+            if not dataset.committed(name):
+                clash = clash.removesuffix(ADVICE) + UNUSED.format(
+                    folder=f"{dataset.storage.url}/{column_folder(name)}"
+                )
             raise DatasetError(
-                f"{dataset.storage.url}: new shards of column '{name}' would differ from those that exist:{clash}"
+                f"{dataset.storage.url}: new shards of column '{name}' would differ from its {COLUMN}:{clash}"
             )
 
 
@@ -94,7 +99,16 @@ def _described(dataset: Dataset, distortions: list[Distortion]) -> Iterator[tupl
 
 
 def _column(name: str, extension: str, steps: list[dict]) -> tuple[str, dict]:
-    return name, json.loads(json.dumps({"column": name, "extension": extension, "steps": steps}))
+    for step in steps:
+        versions = step["versions"]
+        if not (isinstance(step["settings"], dict) and isinstance(versions, dict)):
+            raise DistortionError(f"{step['name']}: settings() and versions() must return dicts")
+        if wrong := [library for library, version in versions.items() if not isinstance(version, str)]:
+            raise DistortionError(f"{step['name']}: versions() must give strings, as {wrong[0]} does not have")
+    try:
+        return name, json.loads(json.dumps({"column": name, "extension": extension, "steps": steps}))
+    except TypeError as error:
+        raise DistortionError(f"{name}: settings() must return plain JSON: {error}") from None
 
 
 def _clash(dataset: Dataset, name: str, column: dict, any_version: bool, again: bool = False) -> str:

@@ -109,6 +109,8 @@ class Distortion:
         Raises UnsupportedPicture when a codec of the chain cannot encode a picture of this size, and RuntimeError,
         ValueError or OSError when a step fails.
         """
+        if not isinstance(rgb, np.ndarray):
+            raise ValueError(f"{self.name} needs a uint8 array (height, width, 3), got a {type(rgb).__name__}")
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size:
             raise ValueError(f"{self.name} needs a uint8 array (height, width, 3), got {rgb.dtype} {rgb.shape}")
         rate = stream = None
@@ -120,14 +122,17 @@ class Distortion:
                     step.check_size(rgb.shape[1], rgb.shape[0])
                     with stages.time(f"{step.name} encode"):
                         stream = step.encode(rgb)
+                    if not (isinstance(stream, bytes) and stream):
+                        raise ValueError(f"{step.name}: encode must return bytes, not {stream!r:.40}")
                     with stages.time(f"{step.name} decode"):
-                        rgb = step.own_decoder.decode(stream)
+                        decoded = step.own_decoder.decode(stream)
+                    rgb = _same_kind(decoded, rgb, f"{step.name}: decode")
                     rate, pixels = len(stream), rgb.shape[0] * rgb.shape[1]
                 elif isinstance(step, Filter):
                     stream = None
                     rng = np.random.default_rng() if rng is None else rng
                     with stages.time(step.name):
-                        rgb = step.apply(rgb, rng)
+                        rgb = _same_kind(step.apply(rgb, rng), rgb, f"{step.name}: apply")
                 elif isinstance(step, Crop):
                     if cut is None:
                         raise ValueError(
@@ -136,9 +141,9 @@ class Distortion:
                     stream = None
                     with stages.time("crop"):
                         rgb = cut(rgb)
-            except (ValueError, RuntimeError, OSError):
-                raise
             except Exception as error:  # a codec of another package may raise anything
+                if isinstance(error, ValueError | RuntimeError | OSError) and str(error):
+                    raise
                 raise RuntimeError(f"{step.name}: {type(error).__name__}: {error}") from error
         return RoundTrip(rgb, stream, rate, pixels)
 
@@ -147,6 +152,14 @@ class Distortion:
         return [
             {"name": step.name, "settings": step.settings(), "versions": step.versions()} for step in self.steps
         ]
+
+
+def _same_kind(made: np.ndarray, given: np.ndarray, what: str) -> np.ndarray:
+    """``made`` if it is a picture like ``given``. Raises ValueError, which says ``what`` made it."""
+    if isinstance(made, np.ndarray) and made.dtype == np.uint8 and made.shape == given.shape:
+        return made
+    found = f"{made.dtype} {made.shape}" if isinstance(made, np.ndarray) else type(made).__name__
+    raise ValueError(f"{what} must return a uint8 array {given.shape}, not {found}")
 
 
 def generator(seed: int, key: str, purpose: str) -> np.random.Generator:

@@ -55,7 +55,10 @@ class Dataset:
                 try:
                     column = read_column(self.storage.read(f"{folder}/{COLUMN}"), folder)
                 except ValueError as error:
-                    raise DatasetError(f"{self.storage.url}/{folder}/{COLUMN} is damaged: {error}") from None
+                    raise DatasetError(
+                        f"{self.storage.url}/{folder}/{COLUMN} is damaged: {error}; restore it, or remove the "
+                        "folder to make the column again"
+                    ) from None
                 found[column["column"]] = column
         return dict(sorted(found.items(), key=lambda item: (item[0] != "clean", natural(item[0]))))
 

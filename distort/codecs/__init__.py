@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distort import grammar
-from distort.codecs.base import Codec, Decoder, Filter, Step, UnsupportedPicture
+from distort.codecs.base import Codec, Decoder, Filter, Step, UnsupportedPicture, lacking
 from shards.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def names() -> list[str]:
 def load(name: str) -> type[Step]:
     """The class registered as ``name``.
 
-    Raises KeyError when there is none, ImportError when it or a library it needs cannot be imported.
+    Raises KeyError when there is none, ImportError when it is incomplete, or it or a library it needs cannot be
+    imported.
     """
     module, _, attribute = _registry()[name].partition(":")
     try:
@@ -83,6 +84,9 @@ def load(name: str) -> type[Step]:
         raise ImportError(f"'{name}' is registered as {module}:{attribute}: {error}") from error
     if not (isinstance(step, type) and issubclass(step, Step)):
         raise ImportError(f"'{name}' is registered as {module}:{attribute}, which is neither a Codec nor a Filter")
+    called = getattr(step, "name", None)
+    if wrong := lacking(step) or ("" if called == name else f"its name is {called!r}"):
+        raise ImportError(f"'{name}' is registered as {module}:{attribute}: {wrong}")
     return step
 
 

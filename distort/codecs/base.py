@@ -8,11 +8,14 @@ Pictures are ``uint8`` arrays of shape ``(height, width, 3)``, sRGB.
 from __future__ import annotations
 
 import functools
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
+
+from shards.column import EXTENSION
 
 T = TypeVar("T")
 
@@ -153,6 +156,26 @@ class Filter(Step):
     @abstractmethod
     def apply(self, rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The filtered picture, uint8 of the same shape. ``rng`` is the only source of randomness."""
+
+
+def lacking(step: type[Step]) -> str:
+    """What a subclass lacks of what its base classes ask for; empty when it is complete."""
+    asked = ["parameter", "meaning", "example"]
+    asked += ["low", "high"] if getattr(step, "parameter", None) else []
+    asked += ["extension"] if issubclass(step, Codec) else []
+    missing = [*sorted(step.__abstractmethods__), *(name for name in asked if not hasattr(step, name))]
+    if missing:
+        return f"it lacks {', '.join(missing)}"
+    if not (isinstance(step.colour, tuple) and len(step.colour) == 2):
+        return f"its colour must be two, ('#rrggbb', '#rrggbb'), not {step.colour!r}"
+    if issubclass(step, Codec):
+        if not (isinstance(step.extension, str) and EXTENSION.fullmatch(step.extension)):
+            return f"its extension must be letters and digits without a dot, not {step.extension!r}"
+        if not isinstance(inspect.getattr_static(step, "decode"), staticmethod | classmethod):
+            return "its decode must be a @staticmethod"
+        if step.decode is Codec.decode and inspect.getattr_static(step, "decoder") is vars(Codec)["decoder"]:
+            return "it lacks decode (or, if it needs its settings for decoding, decoder)"
+    return ""
 
 
 def once_per_picture(convert: Callable[[np.ndarray], T]) -> Callable[[np.ndarray], T]:

@@ -125,7 +125,7 @@ class Method(ABC):
 
 
 def choose_quirks(method: type[Method], protocol: str, chosen: str | None) -> frozenset[str]:
-    """The quirks of a comma-separated list, or those of the protocol. Raises ValueError, UnknownName among them."""
+    """The quirks of a comma-separated list, or those of the protocol. Raises ValueError."""
     if chosen is None:
         return frozenset(method.quirks if protocol == "refcode" else ())
     quirks = names(chosen, "--quirks")
