@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from shards import absent
 from shards.errors import DatasetError
 from shards.storage import Storage
 
@@ -26,6 +27,7 @@ KEY = rf"^[A-Za-z0-9_-]{{1,{KEY_MAX}}}$"
 KEY_BYTES = f"{string.ascii_letters}{string.digits}_-".encode()  #: the same characters
 FILE = "dataset.json"
 MANIFEST = "manifest.parquet"
+RESTORE = "restore it from a copy, or make the dataset again in another folder"
 
 #: One row per picture, in the order of the dataset; ``offset`` and ``size`` locate a member of a source tar.
 MANIFEST_SCHEMA = pa.schema(
@@ -96,11 +98,9 @@ class Plan:
         try:
             contents = json.loads(storage.read(FILE))
         except (FileNotFoundError, NotADirectoryError):
-            raise DatasetError(
-                f"no dataset at {storage.url}: it has no {FILE}; 'distort run SOURCE {storage.url}' makes one"
-            ) from None
+            raise DatasetError(absent.why(storage, FILE)) from None
         except (ValueError, RecursionError) as error:
-            raise DatasetError(f"{where} is damaged: {error}") from None
+            raise DatasetError(f"{where} is damaged: {error}; {RESTORE}") from None
         if not isinstance(contents, dict) or contents.get("schema") != DATASET_SCHEMA:
             raise DatasetError(f"{where} does not have schema {DATASET_SCHEMA}, the only one this version reads")
         written, shards = contents.pop("plan", None), contents.pop("shards", None)
@@ -112,7 +112,7 @@ class Plan:
         except DatasetError:
             raise
         except (TypeError, ValueError) as error:
-            raise DatasetError(f"{where} is damaged: {error}") from None
+            raise DatasetError(f"{where} is damaged: {error}; {RESTORE}") from None
         return plan
 
     def _checked(self) -> Plan:

@@ -18,8 +18,9 @@ import webdataset
 import distort
 import shards
 from distort.codecs import decode
-from shards import DatasetError
+from shards import DatasetError, absent
 from shards.plan import manifest_rows
+from shards.storage import Storage
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -175,8 +176,8 @@ def truncate(path, size):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda d: (d / "dataset.json").unlink(), "no dataset at .*'distort run SOURCE"),
-        (lambda d: (d / "dataset.json").write_text("{"), "dataset.json is damaged"),
+        (lambda d: (d / "dataset.json").unlink(), "no dataset at .*: its dataset.json is missing; restore it"),
+        (lambda d: (d / "dataset.json").write_text("{"), "dataset.json is damaged: .*; restore it from a copy"),
         (lambda d: (d / "dataset.json").write_text('{"schema": 99}'), "does not have schema 1"),
         (lambda d: edit(d / "dataset.json", '"seed": 0', '"seed": 1'), "was changed: it does not match"),
         (lambda d: (d / "jpeg-10" / "column.json").write_text("[]"), "column.json is damaged"),
@@ -192,6 +193,44 @@ def test_reading_a_damaged_dataset_says_what_is_wrong(copy, damage, message):
     damage(copy)
     with pytest.raises(DatasetError, match=message):
         read_all(copy)
+
+
+@pytest.mark.parametrize(
+    ("given", "answer"),
+    [
+        ("val/clean", "it is inside the dataset val: give that"),
+        ("val/cleen", "it is inside the dataset val: give that"),
+        ("val/clean/000000.tar", "it is inside the dataset val: give that"),
+        ("val/dataset.json", "it is inside the dataset val: give that"),
+        ("vall", "did you mean val?"),
+        ("a.txt", "it is a file, and a dataset is a folder"),
+        ("a.txt/val", "a.txt is a file, not a folder"),
+        (".", "but it holds datasets: did you mean ./val?"),
+        ("run", "it is a run folder of train; give the dataset that it was trained on"),
+        (
+            "pictures",
+            "it holds cat.jpg but no dataset.json; 'distort run SOURCE DATASET' makes one in a new folder",
+        ),
+        ("column", "it is a column without its dataset; copy or mount the whole dataset"),
+        ("empty", "it has no dataset.json; 'distort run SOURCE empty' makes one"),
+        ("new", "it has no dataset.json; 'distort run SOURCE new' makes one"),
+    ],
+)
+def test_where_no_dataset_is_the_answer_says_what_is_there(tmp_path, monkeypatch, given, answer):
+    files = ["val/dataset.json", "val/clean/000000.tar", "a.txt", "run/config.json", "run/environment.json"]
+    for file in [*files, "pictures/cat.jpg", "column/column.json", "empty/.hidden"]:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatasetError) as refused:
+        shards.open(given)
+    assert str(refused.value) == f"no dataset at {given}: {answer}"
+
+
+def test_behind_a_url_no_further_request_looks_for_a_dataset(monkeypatch):
+    storage = Storage("memory://nosuch/val")
+    monkeypatch.setattr(storage.fs, "ls", None)
+    assert absent.why(storage, "dataset.json").endswith("'distort run SOURCE memory://nosuch/val' makes one")
 
 
 def edit(path, old, new):
