@@ -4,6 +4,8 @@ DISTORTIONS := paper,jpeg-30,j2k-40,bpg-36,webp-5,webp-20,webp-60,webp-80,avif-1
 START := --arch lite0 --weights imagenet
 RECIPE := --val demo/val --select-on validation --column jpeg-5 $(START) --epochs 1 --lr 2e-4 --batch 16 --test-columns none --resume
 TRAIN := $(BIN)/train
+# compat: otherwise a dataset called train, in the folder where Python starts, would hide the package of that name.
+INSTALL := $(BIN)/pip install --quiet --no-compile --disable-pip-version-check --config-settings editable_mode=compat --editable
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 unexport PYTHONDONTWRITEBYTECODE  # pip compiles nothing: what is imported is compiled once
@@ -16,11 +18,11 @@ help:  ## this list
 
 .venv/installed: setup.cfg setup.py pyproject.toml distort/metrics.c
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --editable '.[report,train,lite]' scikit-image
+	$(INSTALL) '.[report,train,lite]' scikit-image
 	touch $@
 
 .venv/tools: .venv/installed
-	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --editable '.[dev]'
+	$(INSTALL) '.[dev]'
 	touch $@
 
 demo: .venv/installed  ## a converged ImageNet network meets 25 distortions, and an expert for one of them: demo/report

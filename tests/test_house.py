@@ -1,6 +1,7 @@
 """The house keeps its shape: imports run downwards, torch stays upstairs, the code is lint-clean."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -48,6 +49,17 @@ def test_types_are_complete_and_right():
     pytest.importorskip("mypy", reason="needs mypy")
     mypy = subprocess.run([sys.executable, "-m", "mypy"], cwd=ROOT, capture_output=True, text=True)
     assert mypy.returncode == 0, mypy.stdout + mypy.stderr
+
+
+def test_datasets_named_as_packages_do_not_hide_them(tmp_path):
+    for name in ("train", "report"):
+        (tmp_path / name / "clean").mkdir(parents=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "import report, train; train.fit, report.build"], cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def test_train_without_pytorch_says_how_to_get_it():
