@@ -24,7 +24,7 @@ def main(pictures: Path, out: Path, epochs: int = 2, batch: int = 64) -> None:
 
     samples = shards.open(out / "val").select("clean", DISTORTION)
     key, label, clean, distorted = samples[0]
-    print(f"{len(samples)} samples; {key} of class {label}: {clean.bytes} bytes clean, {distorted.bytes} as "
+    print(f"{len(samples)} samples; {key} of class {label}: {len(clean.data)} bytes clean, {distorted.bytes} as "
           f"{DISTORTION} at {distorted.psnr:.1f} dB")  # fmt: skip
 
     shared = {"val": out / "val", "arch": ARCH, "epochs": epochs, "batch": batch, "holdout": 0.1, "resume": True,

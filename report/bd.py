@@ -166,12 +166,13 @@ def delta(anchor: Curve, test: Curve, variance: Variance | None = None) -> Delta
     logs = [[(math.log10(point.rate), point.quality) for point in curve] for curve in (a, t)]
     up = [rising(curve) for curve in logs]
     pooled = sum(len(curve) - len(kept) for curve, kept in zip(logs, up, strict=True))
-    found = Delta(pooled=pooled, flag=_flag(up, pooled, len(a), len(t)), **counts)
-    if all(len(_apart(curve)) > 1 for curve in logs) and (
-        value := _with_interval(quality, logs, (a, t), variance)
-    ):
-        middle, low, high = value
-        found = replace(found, bd_quality=middle, bd_quality_low=low, bd_quality_high=high)
+    found = Delta(pooled=pooled, **counts)
+    several = all(len(_apart(curve)) > 1 for curve in logs)
+    value = _with_interval(quality, logs, (a, t), variance) if several else None
+    if value is not None:
+        found = replace(found, bd_quality=value[0], bd_quality_low=value[1], bd_quality_high=value[2])
+    missing = None if value else "no rate that both reach" if several else "one curve has a single rate"
+    found = replace(found, flag=_flag(up, pooled, missing, len(a), len(t)))
     for which, rise in zip(("anchor", "test"), up, strict=True):
         if len(rise) < 2:
             return replace(found, reason=f"{which} is flat or falls", flag=None)
@@ -185,7 +186,7 @@ def delta(anchor: Curve, test: Curve, variance: Variance | None = None) -> Delta
     return replace(found, bd_rate=percent[0], bd_rate_low=percent[1], bd_rate_high=percent[2])
 
 
-def _flag(up: list[list], pooled: int, *counts: int) -> str | None:
+def _flag(up: list[list], pooled: int, missing: str | None, *counts: int) -> str | None:
     said = []
     if min(counts) < FULL:
         said.append(f"{min(counts)} points")
@@ -193,6 +194,8 @@ def _flag(up: list[list], pooled: int, *counts: int) -> str | None:
         said.append(f"{pooled} pooled with a neighbour that is no worse at less rate")
     if min(map(len, up)) == 2:
         said.append("a straight line between two")
+    if missing:
+        said.append(missing)
     return ", ".join(said) or None
 
 

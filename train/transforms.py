@@ -29,7 +29,7 @@ class Distort(v2.Transform):
 
     ``names``: distortions as in ``distort list``, "clean" for none. With several, each call draws one, all equally
     likely: ``Distort(*(f"jpeg-{quality}" for quality in range(5, 31)))`` is JPEG of a random quality.
-    Draws come from torch's random numbers, so a seed repeats them.
+    Draws come from torch's random numbers: a seed repeats them, in a DataLoader with the same number of workers.
 
     Takes RGB PIL images and uint8 tensors (…, 3, height, width), and returns the same type.
     Raises ValueError for a name that does not exist, with the nearest one, and for other pictures.
@@ -37,11 +37,18 @@ class Distort(v2.Transform):
 
     def __init__(self, *names: str):
         super().__init__()
-        if not names:
-            raise DistortionError("Distort needs a distortion, as in Distort('jpeg-10')")
+        if not names or not all(isinstance(name, str) for name in names):
+            raise DistortionError("Distort takes names of distortions, as in Distort('jpeg-10', 'webp-20')")
         self.names = names
         self.distortions = [None if name == "clean" else parse(name) for name in names]
         require_crops_only(filter(None, self.distortions), "this transform sees")
+
+    def check_inputs(self, flat_inputs: list[Any]) -> None:
+        """Refuse arrays, which torchvision would pass through undistorted."""
+        if any(isinstance(given, np.ndarray) and given.ndim > 2 for given in flat_inputs):
+            raise ValueError(
+                "Distort takes PIL images and uint8 tensors, got a NumPy array: put v2.ToImage() before it"
+            )
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Draw the distortion of one call, and the seed of its noise."""
@@ -68,7 +75,8 @@ class Distort(v2.Transform):
         out = torch.from_numpy(made).movedim(-1, -3).reshape(inpt.shape).to(inpt.device)
         return tv_tensors.wrap(out, like=inpt) if isinstance(inpt, tv_tensors.TVTensor) else out
 
-    _get_params, _transform = make_params, transform  # their names before torchvision 0.21
+    # Their names before torchvision 0.21.
+    _check_inputs, _get_params, _transform = check_inputs, make_params, transform
 
     def extra_repr(self) -> str:
         return ", ".join(self.names)

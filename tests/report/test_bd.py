@@ -93,7 +93,16 @@ def test_three_points_with_a_tie_still_give_a_value_and_say_so():
 def test_points_of_the_same_rate_are_one_point():
     found = delta(CURVE, [*CURVE, (CURVE[1][0] * (1 + 1e-6), CURVE[1][1]), CURVE[2]])
     assert found.bd_quality == pytest.approx(0, abs=1e-3)
-    assert delta(CURVE, [(0.5, 20.0), (0.5, 21.0), (0.5, 22.0)]).bd_quality is None
+    one = delta(CURVE, [(0.5, 24.0), (0.5, 26.0), (0.5, 28.0)])
+    assert one.bd_quality is None
+    assert one.flag == "3 points, one curve has a single rate"
+
+
+def test_without_a_common_rate_there_is_a_bd_rate_and_a_remark():
+    found = delta(CURVE, scaled(CURVE, 0.01))
+    assert found.bd_rate == pytest.approx(-99, abs=0.1)
+    assert found.bd_quality is None
+    assert found.flag == "no rate that both reach"
 
 
 def test_bd_quality_of_a_raised_curve_is_what_it_was_raised_by():

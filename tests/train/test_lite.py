@@ -42,6 +42,15 @@ def test_the_weights_of_every_size_fit(arch):
     models.load(arch, "imagenet", 1000)
 
 
+def test_a_fresh_last_layer_starts_near_the_loss_of_a_guess():
+    torch.manual_seed(0)
+    pictures = torch.randint(256, (16, 64, 64, 3), dtype=torch.uint8)
+    network = models.load("lite0", "imagenet", 4, new_head=True).network.eval()
+    with torch.no_grad():
+        loss = torch.nn.functional.cross_entropy(network(pictures), torch.arange(16) % 4)
+    assert float(loss) == pytest.approx(np.log(4), rel=0.2)
+
+
 def test_another_file_is_refused(monkeypatch):
     monkeypatch.setitem(lite.FILES, "lite0", "efficientnet-lite0-00000000.pth")
     with pytest.raises(lite.LiteError, match="is damaged: its sha256 should be"):

@@ -53,7 +53,12 @@ def test_qualities_are_drawn_from_torchs_random_numbers(crop):
 
 @pytest.mark.parametrize(
     ("names", "message"),
-    [((), "as in Distort"), (("jpg-10",), "did you mean 'jpeg-10'"), (("jpeg-10", "jpeg"), "needs its quality")],
+    [
+        ((), "as in Distort"),
+        ((["jpeg-10", "jpeg-20"],), "takes names"),
+        (("jpg-10",), "did you mean 'jpeg-10'"),
+        (("jpeg-10", "jpeg"), "needs its quality"),
+    ],
 )
 def test_wrong_names_are_refused_when_the_pipeline_is_built(names, message):
     with pytest.raises(ValueError, match=message):
@@ -66,6 +71,7 @@ def test_wrong_names_are_refused_when_the_pipeline_is_built(names, message):
         (torch.zeros(3, 32, 32), "put it before the conversion to floating point"),
         (torch.zeros(1, 32, 32, dtype=torch.uint8), r"uint8 tensors \(…, 3, height, width\), got torch.uint8"),
         (Image.new("L", (32, 32)), "takes RGB pictures, but this one is L"),
+        (np.zeros((32, 32, 3), np.uint8), "got a NumPy array"),
     ],
 )
 def test_other_pictures_are_refused(picture, message):

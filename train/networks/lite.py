@@ -34,7 +34,9 @@ def build(arch: str, classes: int) -> nn.Module:
         import timm
     except ImportError:
         raise LiteError(f"--arch {arch} needs timm for its layers: {INSTALL}") from None
-    return timm.create_model(f"tf_efficientnet_{arch}", pretrained=False, num_classes=classes)
+    network = timm.create_model(f"tf_efficientnet_{arch}", pretrained=False, num_classes=classes)
+    network.classifier.reset_parameters()  # timm's grow as the classes get fewer: with four, the loss starts at 6
+    return network
 
 
 def imagenet_weights(arch: str) -> dict[str, Tensor]:

@@ -157,8 +157,8 @@ def _fit(network: Network, given: Mapping[str, Tensor], source: str, arch: str, 
     odd = [name for name in head if name in given and given[name].shape != own[name].shape]
     if odd and not new_head and given.keys() == own.keys():
         raise ModelError(
-            f"{source} has {len(given[odd[0]])} classes, but the dataset has {len(own[odd[0]])}; "
-            "'train finetune --new-head' starts with a fresh last layer"
+            f"{source}: {len(given[odd[0]])} classes, but the dataset has {len(own[odd[0]])}; "
+            "'train finetune --new-head' starts with a fresh last layer; what it writes is the others' --weights"
         )
     state = {**given, **({name: own[name] for name in head} if new_head else {})}
     missing, extra = own.keys() - state.keys(), state.keys() - own.keys()
