@@ -107,6 +107,7 @@ def compare(paths: tuple[str, ...], results: tuple[str, ...], published: tuple[s
         have = ", ".join(sorted({row["distortion"] for row in contents.measured.to_pylist()}))
         raise ValueError(f"no column of the datasets has published values; they have {have}")
     if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(made.csv(), encoding="utf-8")
     rows = [
         [row["dataset"], row["distortion"], row["quantity"]]
@@ -125,7 +126,8 @@ def compare(paths: tuple[str, ...], results: tuple[str, ...], published: tuple[s
 @click.argument("paths", metavar="DATASET…", nargs=-1, required=True)
 @RESULTS
 @PUBLISHED
-@click.option("--bytes", "bytes_", type=FloatRange(0, min_open=True), help="Budget per picture, on average.")
+@click.option("--bytes", "bytes_", type=FloatRange(0, min_open=True, infinite=True),
+              help="Budget per picture, on average; inf: no limit.")  # fmt: skip
 @click.option("--bpp", type=FloatRange(0, min_open=True), help="Budget in bits per pixel.")
 @click.option("--kbps", type=FloatRange(0, min_open=True), help="Budget as a link's kbit/s, with --pps.")
 @click.option("--pps", type=FloatRange(0, min_open=True), help="Pictures per second over that link.")
@@ -178,9 +180,11 @@ def _answer(row: dict) -> list[str]:
 
 
 def _require_ours(file: Path) -> None:
-    """Raises ValueError if ``file`` exists and no earlier comparison wrote it."""
+    """Raises ValueError if ``file`` is a url, or exists and no earlier comparison wrote it."""
     from report.compare import COMPARED
+    from shards.atomic import require_local
 
+    require_local(file, "--csv")
     if file.exists():
         head = file.read_bytes()[:200] if file.is_file() else b""
         if not head.startswith(",".join(COMPARED.names).encode()):

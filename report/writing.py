@@ -21,6 +21,7 @@ from report.contents import Contents
 from report.figures import FIGURES, NothingToShow, Spec
 from report.tables import TABLES
 from report.tables.table import cell
+from shards.atomic import require_local
 
 DPI = 200
 #: Why a table of ``Contents`` may be empty.
@@ -36,7 +37,8 @@ FILES = "report.json"  #: lists the files of a report, so that the next one can 
 
 
 def require_free(out: Path) -> None:
-    """Raises ValueError if ``out`` lies in a dataset, or holds a page that no earlier report wrote."""
+    """Raises ValueError if ``out`` is a url, lies in a dataset, or holds a page that no earlier report wrote."""
+    require_local(out)
     for folder in (out, *out.absolute().parents):
         if (folder / "dataset.json").exists():
             raise ValueError(f"{out} is a dataset or inside one ({folder}): choose another --out")

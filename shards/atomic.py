@@ -9,6 +9,16 @@ from pathlib import Path
 from shards.storage import flush
 
 
+def require_local(out: str | os.PathLike, option: str = "--out") -> None:
+    """Raises ValueError when ``out`` is a url, as text or as the path that ``Path`` makes of one."""
+    parts = Path(out).parts
+    if len(parts) > 1 and parts[0].endswith(":"):
+        raise ValueError(
+            f"{option} {os.fspath(out)} is a url: results are written to local folders and files only; "
+            "give one, and copy it afterwards"
+        )
+
+
 def write_atomically(file: Path, write: Callable[[Path], object]) -> None:
     """Call ``write(path)``, flush the new file to disk and rename it to ``file``.
 

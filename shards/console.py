@@ -81,12 +81,24 @@ class PathType(click.Path):
 
 
 class FloatRange(click.FloatRange):
-    """A number within bounds; NaN, which click lets through every bound, is refused."""
+    """A finite number within bounds: NaN and infinity, which click lets through open bounds, are refused.
+
+    ``infinite`` lets infinity through, for an option whose help says what it means.
+    """
+
+    def __init__(self, *bounds: float | None, infinite: bool = False, **more: Any):
+        super().__init__(*bounds, **more)
+        self.infinite = infinite
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = super().convert(value, param, ctx)
+        try:
+            number = super().convert(value, param, ctx)
+        except OverflowError:  # a whole number from Python
+            number = math.inf
         if math.isnan(number):
             self.fail(f"{value!r} is not a number.", param, ctx)
+        if math.isinf(number) and not self.infinite:
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
         return number
 
 

@@ -21,8 +21,8 @@ from shards.console import SOMETHING, Checked, FloatRange
 def option(default: Any = MISSING, *, help: str, **more: Any) -> Any:
     """A field that is also an option; without a default it is required.
 
-    ``minimum`` and ``maximum`` bound a number, ``above`` and ``below`` do so exclusively; ``metavar`` names the
-    value in the help text.
+    ``minimum`` and ``maximum`` bound a number, ``above`` and ``below`` do so exclusively; ``infinite``
+    allows infinity; ``metavar`` names the value in the help text.
     """
     return field(default=default, metadata={"help": help, **more})
 
@@ -53,7 +53,8 @@ def _type(hint: Any, meta: Any) -> click.ParamType:
         return click.Choice(get_args(hint))
     low, high = meta.get("minimum", meta.get("above")), meta.get("maximum", meta.get("below"))
     if hint is float:
-        return FloatRange(low, high, min_open="above" in meta, max_open="below" in meta)
+        infinite = meta.get("infinite", False)
+        return FloatRange(low, high, min_open="above" in meta, max_open="below" in meta, infinite=infinite)
     if hint is int:
         return click.IntRange(low, high)
     return SOMETHING

@@ -44,7 +44,9 @@ class Settings:
     ema: float | None = option(
         None, above=0, below=1, help="Keep and judge an exponential moving average with this decay, as 0.9999."
     )
-    checkpoint_minutes: float = option(10.0, minimum=0, help="Minutes between checkpoints.")
+    checkpoint_minutes: float = option(
+        10.0, minimum=0, infinite=True, help="Minutes between checkpoints; inf: only at the end of an epoch."
+    )
     resume: bool = option(False, help="Go on from OUT's checkpoint, if there is one.")
     test_columns: str = option(
         "all", help="Columns of VAL on which the best weights are evaluated at the end; none: skip it."

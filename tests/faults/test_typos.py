@@ -108,6 +108,8 @@ def cases(command: click.Command) -> Iterator[tuple[str, ...]]:
             yield from ((name, str(end)) for end in beyond(kind))
             if isinstance(kind, click.types.FloatParamType):
                 yield name, "nan"
+                if not getattr(kind, "infinite", False):
+                    yield name, "inf"
 
 
 def beyond(kind: click.ParamType) -> Iterator[float]:

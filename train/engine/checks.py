@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from shards.atomic import require_local
 from shards.errors import DatasetError
 from shards.plan import FILE as PLAN
 from train.engine.distributed import World
@@ -19,7 +20,8 @@ from train.settings import Settings
 
 
 def require_output(out: Path) -> None:
-    """Raises ValueError when ``out`` cannot be written, or is inside the folder of a dataset."""
+    """Raises ValueError when ``out`` is a url, cannot be written, or is inside the folder of a dataset."""
+    require_local(out)
     folders = [out.absolute(), *out.absolute().parents]
     there = next(folder for folder in folders if folder.exists() and folder != out.absolute())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):

@@ -55,6 +55,7 @@ def export(network: Network, out: str | Path, side: int | None = None, meta: dic
             save = _save_onnx if file.suffix == ".onnx" else _save_pt2
             _require_equal(save(program, path, said), network, side)
 
+        file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, write)
     return file
 
