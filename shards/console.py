@@ -86,8 +86,10 @@ class FloatRange(click.FloatRange):
     ``infinite`` lets infinity through, for an option whose help says what it means.
     """
 
-    def __init__(self, *bounds: float | None, infinite: bool = False, **more: Any):
-        super().__init__(*bounds, **more)
+    def __init__(
+        self, min: float | None = None, max: float | None = None, *, infinite: bool = False, **more: Any
+    ):  # fmt: skip
+        super().__init__(min, max, **more)
         self.infinite = infinite
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
