@@ -9,6 +9,8 @@ from report.cli import main as report
 from shards.atomic import require_local
 from train import export, fit
 from train.methods import METHODS
+from train.methods.base import Context
+from train.networks.models import load_checkpoint, save_weights
 from train.options import check
 from train.recipes import Recipe
 from train.settings import Settings
@@ -85,3 +87,60 @@ def test_a_file_goes_into_a_folder_that_is_not_there_yet(weights, tmp_path):
     file = tmp_path / "new" / "folder" / "expert.pt2"
     assert export(weights, file, side=64) == file
     assert file.is_file()
+
+
+def test_a_selection_loss_that_is_not_finite_ends_the_run_before_its_weights_are_written(cli, training, tmp_path):
+    # One step at an absurd rate: the loss of the step itself is that of the starting weights, which is fine.
+    run = cli(*training("finetune", "--lr", 1e30, "--batch", 96))
+    assert run.exit_code == 1
+    assert "the loss is not finite in epoch 1 (select_loss " in run.output
+    assert "lower --lr" in run.output
+    assert "last.pt was saved before" in run.output
+    assert (tmp_path / "run" / "last.pt").is_file()
+    assert not (tmp_path / "run" / "best.safetensors").exists()
+
+
+@pytest.fixture
+def damaged(weights, tmp_path):
+    """Weights whose last layer holds NaN."""
+    loaded = load_checkpoint(weights)
+    loaded.network.last(1)[0][1].bias.data[0] = float("nan")
+    save_weights(loaded.network.net, tmp_path / "damaged.safetensors", loaded.meta)
+    return tmp_path / "damaged.safetensors"
+
+
+def test_damaged_starting_weights_are_noticed_before_training(cli, training, damaged):
+    run = cli(*training("finetune", "--weights", damaged))
+    assert run.exit_code == 1
+    assert "the loss is not finite before training (select_loss nan" in run.output
+    assert "are the starting weights damaged?" in run.output
+
+
+def test_an_evaluation_names_the_checkpoint_and_the_column_without_a_finite_answer(
+    refused, weights, damaged, val_set
+):
+    names = "--columns", "clean,jpeg-10"
+    said = refused(
+        "evaluate", val_set, "--checkpoint", weights, "--checkpoint", damaged, "--out", "r.json", *names
+    )
+    assert said.startswith(f"{damaged} has no finite answer for key '")
+    assert "in column 'clean': its weights are damaged, or its training diverged" in said
+
+
+def test_progressive_is_refused_when_its_last_column_is_never_reached(refused, training):
+    arguments = training("progressive", "--columns", "clean,jpeg-10", "--every", 5, "--epochs", 5)
+    arguments = [part for at, part in enumerate(arguments) if "--column" not in arguments[at - 1 : at + 1]]
+    said = refused(*arguments)
+    assert said == "--epochs 5 never reaches jpeg-10: 2 columns with --every 5 need 6 epochs or more"
+    method = METHODS.load("progressive")
+    options = method.Options(columns="clean,jpeg-10,jpeg-5", every=2)
+    assert method(options, Context("resnet18")).remarks(5, 1) == []
+
+
+@pytest.mark.parametrize(("epochs", "noted"), [(2, True), (3, False)])
+def test_a_pretransform_that_only_reconstructs_is_noted(epochs, noted):
+    method = METHODS.load("pretransform")
+    (*notes,) = method(method.Options(reconstruct=20), Context("resnet18")).remarks(epochs, 10)
+    assert bool(notes) == noted
+    if noted:
+        assert "has 20 steps, of which the first 20 only reconstruct" in notes[0]

@@ -38,6 +38,7 @@ class Candidate:
     network: Any  #: a Network, or a module that answers like one
     model: dict
     foreign: str | None = None  #: the weights, when their classes and the order of those are not known
+    file: str | None = None  #: the checkpoint
 
     @classmethod
     def pretrained(cls, arch: str, weights: str, dataset: Dataset, seed: int = 0) -> Candidate:
@@ -64,7 +65,12 @@ class Candidate:
         """
         loaded = models.load_checkpoint(file, len(dataset.plan.classes or ()), named)
         require_classes(file, loaded.meta, dataset.plan.classes or ())
-        return cls(loaded.network, cls._describe(loaded.network, loaded.meta))
+        return cls(loaded.network, cls._describe(loaded.network, loaded.meta), file=file)
+
+    @property
+    def name(self) -> str:
+        """The checkpoint, or the network and its method."""
+        return self.file or " ".join(filter(None, map(self.model.get, ("arch", "method", "trained_on"))))
 
     @staticmethod
     def _describe(network: Network, meta: dict) -> dict:
@@ -103,7 +109,7 @@ def evaluate(
     headers = any(candidate.network.needs_headers for candidate in candidates)
     stream = Stream(Source(found.url, tuple(columns), cache=cache, headers=headers), planned)
     parts = _predict(stream, candidates, columns, world, workers, found.samples, absent)
-    made = _collect(parts, found, world)
+    made = _collect(parts, found, world, [candidate.name for candidate in candidates], columns)
     if made is None:
         return None
     described = {"path": found.url, "plan": found.plan, "samples": found.samples}
@@ -170,8 +176,13 @@ def _predict(
     return found
 
 
-def _collect(parts: list[tuple], found: Survey, world: World) -> Predictions | None:
-    """All ranks' predictions in the dataset's order. Raises RuntimeError unless every sample was tested once."""
+def _collect(
+    parts: list[tuple], found: Survey, world: World, models: Sequence[str], columns: Sequence[str]
+) -> Predictions | None:
+    """All ranks' predictions in the dataset's order.
+
+    Raises RuntimeError unless every sample was tested once, ValueError when an answer is not finite.
+    """
     keys = [key for part in parts for key in part[0]]
     labels, places = (torch.cat([part[i] for part in parts]).numpy() for i in (1, 2))
     values = [torch.cat([part[i] for part in parts], 2).numpy() for i in range(3, 7)]
@@ -188,7 +199,8 @@ def _collect(parts: list[tuple], found: Survey, world: World) -> Predictions | N
     if not np.isfinite(values[0]).all():
         model, column, i = np.argwhere(~np.isfinite(values[0]))[0]
         raise ValueError(
-            f"network {model} has no finite answer for key '{keys[i]}' in column {column}: damaged weights?"
+            f"{models[model]} has no finite answer for key '{keys[i]}' in column '{columns[column]}': "
+            "its weights are damaged, or its training diverged (then lower --lr)"
         )
     return Predictions(
         [keys[i] for i in order],

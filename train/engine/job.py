@@ -107,6 +107,7 @@ def prepare(settings: Settings, world: World) -> Job:
     recipe, notes = _recipe(settings, method)
     pools = _pools(settings, found, found_val)
     checks.require_sizes(settings, world, recipe.batch, *pools)
+    notes += method.remarks(recipe.epochs, slices.steps_per_epoch(slices.size(pools[0]), recipe.batch))
     loaded = _starting_weights(settings, method, found)
     method.check(loaded.network)
     notes += [

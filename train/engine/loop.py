@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -30,7 +31,7 @@ KEYS_NAMED = 8
 
 
 class TrainingError(ValueError):
-    """Training cannot continue; the message names the samples."""
+    """Training cannot continue; the message says why, and names the samples of a batch."""
 
 
 @dataclass
@@ -147,12 +148,8 @@ class Training:
     def _not_finite(self, losses: dict[str, float], keys: list[str]) -> str:
         file = self.folder.path / f"not-finite-keys-rank{self.world.rank}.txt"
         file.write_text("\n".join(keys) + "\n")
-        terms = ", ".join(f"{name} {value:g}" for name, value in losses.items())
         named = ", ".join(keys[:KEYS_NAMED]) + (f" and {len(keys) - KEYS_NAMED} more" if keys[KEYS_NAMED:] else "")
-        return (
-            f"the loss is not finite in epoch {self.state.epoch + 1} ({terms}); the batch holds {named} (all in "
-            f"{file}); lower --lr, or use --amp bf16 or none. {checkpoint.LAST} was saved before"
-        )
+        return not_finite(self.state.epoch + 1, losses, f"the batch holds {named} (all in {file}); ")
 
     def _between_steps(self) -> None:
         """Save when due and stop after a signal, on all ranks after the same step."""
@@ -195,7 +192,10 @@ class Training:
 
     @torch.no_grad()
     def select(self) -> dict[str, float]:
-        """Mean losses and top-1 of the result on the selection slice, every sample once over all ranks."""
+        """Mean losses and top-1 of the result on the selection slice, every sample once over all ranks.
+
+        Raises TrainingError when a loss is not finite.
+        """
         part, judged = self.job.selection, self.stepper.judged.eval()
         planned = slices.evaluation(part.pool, rank=self.world.rank, ranks=self.world.size, batch=self.micro_batch)
         total, names = torch.zeros(0), ["loss"]
@@ -216,6 +216,8 @@ class Training:
         if counted != part.samples:
             raise TrainingError(f"selection counted {counted:.0f} samples, but there are {part.samples}")
         means = {f"select_{name}": value / counted for name, value in zip(names, sums, strict=True)}
+        if not all(map(math.isfinite, means.values())):  # the sums, and so the answer, are the same on all ranks
+            raise TrainingError(not_finite(self.state.epoch, means))
         return means | {"select_top1": right / counted}
 
     def _save(self) -> None:
@@ -255,6 +257,17 @@ class Training:
             return everyone[self.world.rank]
         total = {name: sum(part[name] for part in everyone) for name in everyone[0]}
         return {name: value / len(everyone) for name, value in total.items()}
+
+
+def not_finite(epoch: int, losses: dict[str, float], where: str = "") -> str:
+    """The message about losses that are not finite; in epoch 0 those of the network before training."""
+    terms = ", ".join(f"{name} {value:g}" for name, value in losses.items())
+    if not epoch:
+        return f"the loss is not finite before training ({terms}): are the starting weights damaged?"
+    return (
+        f"the loss is not finite in epoch {epoch} ({terms}); {where}lower --lr, or use --amp bf16 or none. "
+        f"{checkpoint.LAST} was saved before"
+    )
 
 
 def report(row: dict, epochs: int, best: bool) -> None:

@@ -90,6 +90,13 @@ class Method(ABC):
     def check(self, network: Network) -> None:  # noqa: B027 - most methods suit every network
         """Raises ModelError when the options do not suit the network; called before anything is written."""
 
+    def remarks(self, epochs: int, steps: int) -> list[str]:
+        """Notes for the user on a training of so many epochs of ``steps`` steps each.
+
+        Raises ValueError when it is too short for the method; called before anything is written.
+        """
+        return []
+
     def model(self, network: Network) -> nn.Module:
         """The module to train, built once from the starting network: the network, with or without extra layers."""
         return network

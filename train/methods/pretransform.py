@@ -43,6 +43,15 @@ class Pretransform(Method):
     def defaults(self) -> Defaults:
         return Defaults(lr=1e-4, batch=32, epochs=3)
 
+    def remarks(self, epochs: int, steps: int) -> list[str]:
+        """A note when the classifier's answers are never learned from."""
+        if epochs * steps > self.options.reconstruct:
+            return []
+        return [
+            f"this training has {epochs * steps} steps, of which the first {self.options.reconstruct} only "
+            "reconstruct: the classifier's loss is never minimised; use a smaller --reconstruct or more --epochs"
+        ]
+
     def model(self, network: Network) -> nn.Module:
         import torch
 

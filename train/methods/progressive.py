@@ -48,6 +48,17 @@ class Progressive(Expert):
         self.mixture = Rising(listed(options.columns), every=options.every)
         super().__init__(options, context)
 
+    def remarks(self, epochs: int, steps: int) -> list[str]:
+        """Raises ValueError when the last column is never reached."""
+        stages, every = len(self.mixture.columns), self.options.every
+        needed = (stages - 1) * every + 1
+        if epochs < needed:
+            raise ValueError(
+                f"--epochs {epochs} never reaches {self.trained_on}: {stages} columns with --every {every} need "
+                f"{needed} epochs or more"
+            )
+        return super().remarks(epochs, steps)
+
     @property
     def trained_on(self) -> str:
         return self.mixture.columns[-1]
