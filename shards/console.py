@@ -33,6 +33,16 @@ class Group(click.Group):
                 raise
             raise click.ClickException(plain(str(error))) from error
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Every command with its whole summary; click would cut it off."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self.summary(ctx, name)) for name in self.list_commands(ctx)])
+
+    def summary(self, ctx: click.Context, name: str) -> str:
+        """The first line of a command's help."""
+        command = self.get_command(ctx, name)
+        return ((command and command.help) or "").strip().partition("\n")[0]
+
 
 class Checked(click.ParamType):
     """Text that ``check`` accepts. A ValueError from ``check`` becomes a usage error."""

@@ -127,17 +127,10 @@ class Commands(Group):
             ctx.fail(f"no command '{name}': {hint}there are {', '.join(names)}")
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Methods of other packages are listed without importing them."""
-        lines = []
-        for name in self.list_commands(ctx):
-            package = METHODS.package(name)
-            command = None if package else self.get_command(ctx, name)
-            lines.append(
-                (name, command.get_short_help_str(80) if command else f"A method of the package {package}.")
-            )
-        with formatter.section("Commands"):
-            formatter.write_dl(lines)
+    def summary(self, ctx: click.Context, name: str) -> str:
+        """The first line of a command's help. A method of another package is not imported for it."""
+        package = METHODS.package(name)
+        return f"A method of the package {package}." if package else super().summary(ctx, name)
 
 
 @click.group(cls=Commands)

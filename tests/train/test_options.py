@@ -85,6 +85,7 @@ def test_the_help_of_every_method_has_its_own_options_and_an_example():
     (_, overview, _), *helps = answers(["--help"], *([name, "--help"] for name in METHODS.own))
     for name, (_, output, _) in zip(METHODS.own, helps, strict=True):
         assert f"\n  {name} " in overview
+        assert "".join(METHODS.load(name).__doc__.partition("\n")[0].split()) in "".join(overview.split())
         assert f"Example: train {name} data/train" in output
         for item in click_options(METHODS.load(name).Options):
             assert item.opts[0] in output
