@@ -185,8 +185,11 @@ def facts(contents: Contents) -> list[str]:
     found = []
     for label, dataset in contents.datasets.items():
         rows = [row for row in contents.measured.to_pylist() if row["dataset"] == label]
+        bad = sum(map(dataset.bad_pictures, dataset.shards_with_errors()))
+        unread = f" ({bad:,} of {dataset.plan.pictures:,} pictures could not be read)" if bad else ""
         found.append(
-            f"{label}: {rows[0]['samples']:,} samples, {len(rows) - 1} distortions, plan {dataset.plan.hash[:12]}"
+            f"{label}: {rows[0]['samples']:,} samples{unread}, {len(rows) - 1} distortions, "
+            f"plan {dataset.plan.hash[:12]}"
         )
     if len(contents.runs):
         models = {

@@ -3,7 +3,8 @@ import shutil
 import numpy as np
 import pytest
 
-from report import gather
+import distort
+from report import api, gather, page
 from shards.dataset import Dataset
 from shards.errors import DatasetError
 
@@ -61,3 +62,12 @@ def test_datasets_of_one_name_are_told_apart_by_their_folders(curves, tmp_path):
     assert list(labels) == ["left/val", "right/val"]
     with pytest.raises(DatasetError, match="given twice"):
         gather.labelled([Dataset(curves), Dataset(curves)])
+
+
+def test_the_page_says_how_many_pictures_could_not_be_read(tree, tmp_path):
+    pictures = shutil.copytree(tree / "animals", tmp_path / "pictures" / "animals")
+    (pictures / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    distort.run(tmp_path / "pictures", tmp_path / "val", distortions="jpeg-10", workers=1, max_bad=1)
+    (said,) = page.facts(api.collect([tmp_path / "val"]))
+    count = len(list(pictures.glob("*")))
+    assert f"{count - 1} samples (1 of {count} pictures could not be read), 1 distortions" in said
