@@ -54,10 +54,11 @@ def mcnemar(contents: Contents) -> Table | None:
         Column("p (Holm)", lambda row: Text(p_value(row["holm"]))),
     ]
     planned = sum(row["planned"] for row in records)
+    tests = "1 planned test" if planned == 1 else f"{planned} planned tests"
     note = (
         "Methods on the same pictures, two-sided: McNemar's exact test for one seed; for several, whether the "
         "interval over pictures and seeds holds 0. The last column is corrected (Holm) for the "
-        f"{planned} planned test{'s' * (planned != 1)}, models against their fine-tuned baselines, which come first, and apart for the "
+        f"{tests}, models against their fine-tuned baselines, which come first, and apart for the "
         f"other {len(records) - planned}."
     )
     return Table("mcnemar", "Method against method, picture by picture", note, columns, records)

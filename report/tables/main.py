@@ -134,9 +134,8 @@ def _note(contents: Contents, records: list[dict]) -> str:
     parts.append(f"{INTERVALS} A number in parentheses counts seeds.")
     for (dataset, arch), gains in _mean_gains(contents).items():
         mean = number(statistics.fmean(gains), 2, sign=True).main
-        parts.append(
-            f"{dataset}, {arch}: the gain is {mean} points on average over {len(gains)} lossy row{'s' * (len(gains) > 1)}."
-        )
+        rows = "1 lossy row" if len(gains) == 1 else f"{len(gains)} lossy rows"
+        parts.append(f"{dataset}, {arch}: the gain is {mean} points on average over {rows}.")
     reasons: dict[str, list[str]] = {}
     for (_, distortion, _, _), row in gains_by_place(contents).items():
         if row["gain"] is None:
