@@ -263,7 +263,12 @@ def slurm(
     name, *arguments = command
     if name not in ("run", "add"):
         raise click.UsageError(f"expected run or add, got '{name}', as in: distort slurm run SOURCE DATASET …")
+    ours = {option for parameter in context.command.params for option in parameter.opts}
+    for word in arguments:
+        if (option := word.partition("=")[0]) in ours:
+            raise click.UsageError(f"{option} belongs before '{name}': distort slurm {option} … {name} …")
     options = main.commands[name].make_context(f"slurm {name}", arguments, parent=context.parent).params
+    scripts.check(command, extra, submit)
     dataset, wanted, any_version = options["dataset"], options["distortions"], options["any_version"]
     if name == "run":
         prepared = api.prepare_run(

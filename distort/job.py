@@ -36,10 +36,11 @@ class Where:
     address: str | None = None  #: of a cluster
 
     def check(self) -> None:
-        """Raise ValueError for an unknown engine, and for an address if the engine takes none."""
-        if self.address and not engines.load(self.engine).addressed:
+        """Raise ValueError for an unknown engine, or an address if it takes none; OSError if it cannot work."""
+        engine = engines.load(self.engine)
+        if self.address and not engine.addressed:
             raise ValueError(f"--engine {self.engine} takes no --address: add --engine ray")
-        engines.load(self.engine)
+        engine.check(self.address)
 
 
 class Interrupted(BaseException):

@@ -14,15 +14,37 @@ from shards.console import SOMETHING, Checked, FloatRange
 
 
 def check_time(text: str) -> None:
-    """Raise ValueError unless sbatch accepts ``text`` as a time limit."""
-    if not re.fullmatch(r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}", text):
+    """Raise ValueError unless sbatch accepts ``text`` as a time limit, of three minutes to a year."""
+    if not re.fullmatch(r"\d+(:[0-5]?\d){0,2}|\d+-([01]?\d|2[0-3])(:[0-5]?\d){0,2}", text):
         raise ValueError(f"'{text}' is not a time limit: use MINUTES, H:MM:SS or DAYS-HOURS, as in 8:00:00")
+    days, dash, rest = text.rpartition("-")
+    numbers = [int(number) for number in rest.split(":")]
+    units = (60, 1, 1 / 60) if dash or len(numbers) == 3 else (1, 1 / 60)  # in minutes
+    minutes = int(days or 0) * 1440 + sum(n * unit for n, unit in zip(numbers, units, strict=False))
+    if not 3 <= minutes <= 366 * 1440:
+        raise ValueError(f"'{text}': a task needs at least three minutes, and at most a year")
+
+
+#: Options of sbatch that the script sets, and what to use instead. Others, such as --output, may be given again.
+OURS = {
+    **dict.fromkeys(("--array", "-a"), "--tasks"),
+    **dict.fromkeys(("--cpus-per-task", "-c"), "--cpus"),
+    **dict.fromkeys(("--time", "-t"), "--time"),
+    **dict.fromkeys(("--signal", "--wrap"), ""),
+}
+NEEDS_VALUE = "AaBbCcDdeFGgiJLMmNnopqStwx"  #: short options of sbatch
 
 
 def check_sbatch(text: str) -> None:
-    """Raises ValueError for what is no option of sbatch."""
+    """Raise ValueError for what is no option of sbatch, or one that the script needs for itself."""
     if not re.match(r"--?[a-zA-Z]", text):
         raise ValueError(f"'{text}' is no option of sbatch; write its dashes too, as in --sbatch=--account=x")
+    name = re.split(r"[=\s]", text)[0] if text.startswith("--") else text[:2]
+    if name in OURS:
+        instead = f"use {OURS[name]} of distort slurm" if OURS[name] else "leave it out"
+        raise ValueError(f"distort slurm sets {name} itself; {instead}")
+    if re.fullmatch(f"-[{NEEDS_VALUE}]", text):
+        raise ValueError(f"{text} needs a value, as in '--sbatch={text} x'")
 
 
 class PartType(click.ParamType):
@@ -72,8 +94,8 @@ TIME = click.option(
     type=Checked("limit", check_time),
     default="4:00:00",
     show_default=True,
-    help="Time limit per task: at least three minutes, and enough for several shards. The task then continues "
-    "in a new allocation.",
+    help="Time limit per task, as MINUTES, H:MM:SS or DAYS-HOURS: at least three minutes, and enough for several "
+    "shards. The task then continues in a new allocation.",
 )
 MAX_BAD = click.option(
     "--max-bad",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +54,20 @@ exit "$status"
 NOTICE = 120  #: seconds before the time limit at which a task stops
 
 
+def check(command: Sequence[str], extra: Sequence[str], submit: bool) -> None:
+    """Raise DatasetError for what cannot be in the script, and when there is no Slurm to ``submit`` to."""
+    for option in ("--workers", "--part", "--engine", "--address"):
+        if any(word.partition("=")[0] == option for word in command):
+            raise DatasetError(f"distort slurm sets {option} itself; leave it out")
+    if "--dry-run" in command:
+        raise DatasetError("tasks with --dry-run would make nothing; leave it out, or leave out slurm")
+    for text in (str(Path.cwd()), *extra):
+        if not text.isprintable():
+            raise DatasetError(f"{text!r} cannot be used in a Slurm script: it has control characters")
+    if submit and not shutil.which("sbatch"):
+        raise DatasetError("no sbatch on this machine; run this on a login node, or without --submit")
+
+
 @dataclass(frozen=True)
 class Array:
     """An array job that makes the ``missing`` shards of a dataset."""
@@ -65,13 +81,7 @@ class Array:
     command: list[str]  #: ``run`` or ``add`` with its arguments
 
     def script(self) -> str:
-        """The script for ``sbatch``. Raises DatasetError when nothing is missing, or for options that it sets."""
-        for option in ("--workers", "--part", "--engine", "--address"):
-            if any(word == option or word.startswith(f"{option}=") for word in self.command):
-                raise DatasetError(f"distort slurm sets {option} itself; leave it out")
-        for text in (str(Path.cwd()), *self.extra):
-            if not text.isprintable():
-                raise DatasetError(f"{text!r} cannot be used in a Slurm script: it has control characters")
+        """The script for ``sbatch``. Raises DatasetError when nothing is missing."""
         if not self.missing:
             raise DatasetError(f"{self.dataset.storage.url}: all shards are finished; nothing to submit")
         tasks = min(self.tasks or -(-self.dataset.plan.shards // self.cpus), self.dataset.plan.shards, MOST)
@@ -122,11 +132,8 @@ def ranges(numbers: list[int]) -> str:
 
 
 def _sbatch(options: list[str], script: str) -> str:
-    """Submit ``script``; returns the job's number. Raises DatasetError when there is no Slurm, or it refuses."""
-    try:
-        done = subprocess.run(["sbatch", "--parsable", *options], input=script, capture_output=True, text=True)
-    except FileNotFoundError:
-        raise DatasetError("no sbatch on this machine; run this on a login node, or without --submit") from None
+    """Submit ``script``; returns the job's number. Raises DatasetError when Slurm refuses it."""
+    done = subprocess.run(["sbatch", "--parsable", *options], input=script, capture_output=True, text=True)
     if done.returncode:
         raise DatasetError(f"sbatch refused the job: {done.stderr.strip()}")
     return done.stdout.strip().partition(";")[0]

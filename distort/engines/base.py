@@ -128,6 +128,11 @@ class Engine(ABC):
     def __init__(self, function: Function, workers: int | None = None, address: str | None = None):
         self.function, self.workers, self.address = function, workers, address
 
+    @classmethod
+    def check(cls, address: str | None) -> None:
+        """Raise OSError when the engine cannot work here; called before anything is written."""
+        return
+
     @abstractmethod
     def room(self) -> int:
         """How many more units may be started now."""

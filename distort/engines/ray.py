@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 from distort.engines.base import THREADS, Died, Engine, Function, Lost, Outcome, Raised, Unfit, Unit, attempt
@@ -38,6 +39,7 @@ class Ray(Engine):
 
     def __init__(self, function: Function, workers: int | None = None, address: str | None = None):
         super().__init__(function, workers, address)
+        self.check(address)
         self.ray = _connect(address)
         self.task = self.ray.remote(num_cpus=1, max_retries=0)(_task)
         self.pickled = pickle.dumps(function)
@@ -45,6 +47,14 @@ class Ray(Engine):
         self.flying: dict[Any, Unit] = {}
         self.unfit: set[str] = set()  #: ids of nodes
         self.limit = self._limit()
+
+    @classmethod
+    def check(cls, address: str | None) -> None:
+        if not find_spec("ray"):
+            raise OSError("--engine ray needs Ray: pip install 'codecproof[ray]'")
+        if address and ":" not in address and address not in ("auto", "local"):
+            raise OSError(f"--address {address} has no port: give HOST:PORT, as in head:6379")
+        _knock(address or os.environ.get("RAY_ADDRESS") or "auto")
 
     def _limit(self) -> int:
         return self.workers or 2 * max(1, int(self.ray.cluster_resources().get("CPU", 0)))
@@ -131,12 +141,9 @@ def _connect(address: str | None) -> Any:
     """Connect to a running cluster. Raises OSError."""
     for name, value in KEEPALIVE.items():
         os.environ.setdefault(name, value)
-    try:
-        import ray
-    except ImportError:
-        raise OSError("--engine ray needs Ray: pip install 'codecproof[ray]'") from None
+    import ray
+
     address = address or os.environ.get("RAY_ADDRESS") or "auto"
-    _knock(address)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)

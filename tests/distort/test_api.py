@@ -88,3 +88,10 @@ def test_profile_prints_the_stages(tree, tmp_path, run):
     stages = {line.split("  ")[0] for line in made.stdout.splitlines()[1:]}
     assert {"stage", "read", "decode", "crop", "clean", "jpeg encode", "jpeg decode", "noise"} <= stages
     assert {"PSNR", "SSIM", "tar", "statistics", "waiting"} <= stages
+
+
+def test_an_engine_that_cannot_work_is_noticed_before_anything_is_written(tree, tmp_path):
+    for address in ("127.0.0.1:1", "nonsense"):
+        with pytest.raises(OSError, match=r"needs Ray|no Ray cluster answers|has no port"):
+            distort.run(tree, tmp_path / "d", distortions="jpeg-10", engine="ray", address=address)
+    assert not list(tmp_path.iterdir())

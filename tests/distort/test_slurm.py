@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from distort.options import check_sbatch, check_time
 from distort.slurm import ranges
 
 
@@ -41,12 +42,37 @@ def test_only_tasks_with_missing_shards_are_in_the_array(dataset, tree, tmp_path
     assert "all shards are finished" in complete.stderr
 
 
-@pytest.mark.slow
-def test_what_it_sets_itself_and_other_commands_are_refused(tree, tmp_path, run):
-    for option in ("--workers=3", "--part=1/2", "--engine=ray"):
-        work = ["run", tree, tmp_path / "d", "--distortions", "jpeg-10", option]
-        assert "leave it out" in script(run, *work).stderr
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ([], ["--workers=3"], "leave it out"),
+        ([], ["--part", "1/2"], "distort slurm sets --part itself; leave it out"),
+        ([], ["--engine=ray"], "leave it out"),
+        ([], ["--dry-run"], "tasks with --dry-run would make nothing; leave it out"),
+        ([], ["--submit"], "--submit belongs before 'run': distort slurm --submit … run …"),
+        ([], ["--cpus=4"], "--cpus belongs before 'run'"),
+        (["--sbatch=--array=1-3"], [], "distort slurm sets --array itself; use --tasks of distort slurm"),
+        (["--sbatch=-t 5"], [], "use --time of distort slurm"),
+        (["--sbatch=-c4"], [], "use --cpus of distort slurm"),
+        (["--sbatch=--wrap=id"], [], "distort slurm sets --wrap itself; leave it out"),
+        (["--sbatch=-p"], [], "-p needs a value, as in '--sbatch=-p x'"),
+        (["--time", "0:01:00"], [], "'0:01:00': a task needs at least three minutes"),
+    ],
+)
+def test_what_it_sets_itself_is_refused_before_anything_is_written(tree, tmp_path, run, before, after, message):
+    made = script(run, "run", tree, tmp_path / "d", "--distortions", "jpeg-10", *after, options=before)
+    assert made.returncode in (1, 2)
+    assert message in made.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_commands_are_refused(tree, tmp_path, run):
     assert "expected run or add, got" in script(run, "preview", tree, tmp_path).stderr
+
+
+@pytest.mark.parametrize("text", ["-N2", "-H", "-p cpu", "--account=x", "--constraint=a", "--output=logs/%A.log"])
+def test_other_options_of_sbatch_are_passed_on(text):
+    check_sbatch(text)
 
 
 def test_it_says_when_there_is_no_slurm(tree, tmp_path, run, monkeypatch):
@@ -54,6 +80,7 @@ def test_it_says_when_there_is_no_slurm(tree, tmp_path, run, monkeypatch):
     made = script(run, "run", tree, tmp_path / "d", "--distortions", "jpeg-10", options=["--submit"])
     assert made.returncode == 1
     assert "no sbatch on this machine" in made.stderr
+    assert not (tmp_path / "d").exists()
 
 
 def test_printing_a_script_for_add_changes_nothing(dataset, tmp_path, run, digests):
@@ -63,12 +90,19 @@ def test_printing_a_script_for_add_changes_nothing(dataset, tmp_path, run, diges
     assert digests(d) == digests(dataset)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("limit", ["abc", "1:", "-5", "1-", "4h", ""])
-def test_a_time_limit_that_slurm_does_not_take_is_a_usage_error(dataset, run, limit):
-    made = script(run, "add", dataset, "--distortions", "jpeg-11", options=["--time", limit])
-    assert made.returncode == 2
-    assert "is not a time limit" in made.stderr
+@pytest.mark.parametrize(
+    "limit", ["abc", "1:", "-5", "1-", "4h", "", "1:99:00", "1:00:60", "1-24", "2", "2:59", "0-0:02:59", "9" * 14]
+)
+def test_a_time_limit_that_makes_no_sense_is_refused(limit):
+    with pytest.raises(ValueError, match=r"is not a time limit|at least three minutes"):
+        check_time(limit)
+
+
+@pytest.mark.parametrize(
+    "limit", ["3", "3:00", "90", "90:30", "0:03:00", "8:00:00", "36:00:00", "1-0", "7-23:59:59"]
+)
+def test_time_limits_of_slurm_are_taken(limit):
+    check_time(limit)
 
 
 def test_a_line_break_gets_into_no_script(dataset, tmp_path, run, monkeypatch):
