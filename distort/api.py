@@ -14,6 +14,7 @@ from distort.distortion import Distortion, parse, parse_list, require_crops_only
 from distort.engines.local import cores
 from distort.job import Summary, Where
 from distort.planning import make_plan
+from shards.console import plural
 from shards.dataset import Dataset
 from shards.errors import DatasetError
 from shards.plan import Plan, manifest_rows
@@ -152,6 +153,7 @@ def prepare_run(
         there = job.reopen(os.fspath(dataset), options.source, options.split)
         root = sources.root_of(options.source, options.split)
     else:
+        job.require_apart(os.fspath(dataset))
         root, plan, manifest = plan_source(options, say)
         there = job.create(os.fspath(dataset), plan, manifest)
     mended: list[int] = []
@@ -197,7 +199,9 @@ def plan_source(options: Planning, say: Say | None = None) -> tuple[str, Plan, p
         keep_order=options.keep_order,
         limit=options.limit,
     )
-    say(preflight.refuse_unreadable(listing.root, plan, preflight.sample(manifest), options.max_bad))
+    for line in preflight.describe_crops(plan):
+        say(line)
+    say(preflight.refuse_unreadable(listing, plan, preflight.sample(manifest), options.max_bad))
     return listing.root, plan, manifest
 
 
@@ -213,6 +217,7 @@ def dry_run(
 ) -> str:
     """All messages and checks of a run before it writes, and an estimate of time, disk and memory."""
     wanted = _parse(distortions)
+    job.require_apart(os.fspath(dataset))
     root, plan, manifest = plan_source(options, say)
     k, n = part
     todo = list(range(k - 1, plan.shards, n))
@@ -221,7 +226,10 @@ def dry_run(
         columns.check(there, tuple(d.spec for d in known), any_version)
         todo = job.unfinished(there, [d.name for d in wanted], range(k - 1, plan.shards, n), only_add=False)
     count = sum(map(plan.pictures_of, todo))
-    lines = [f"{len(todo)} of {plan.shards} shards to make, {count:,} pictures, {len(wanted) + 1} columns"]
+    lines = [
+        f"{len(todo)} of {plural(plan.shards, 'shard')} to make, {plural(count, 'picture')}, "
+        f"{len(wanted) + 1} columns"
+    ]
     measured = estimate.measure(root, plan, preflight.sample(manifest, 200), wanted, budget=5)
     if measured:
         lines += [
@@ -246,9 +254,14 @@ def _make(
     if summary.failed:
         shard, reason = min(summary.failed.items())
         first = "" if say else f"; shard {shard:06d}: {reason}"
-        raise Incomplete(f"{len(summary.failed)} shards failed; repeat the command to retry them{first}", summary)
+        raise Incomplete(
+            f"{plural(len(summary.failed), 'shard')} failed: remove the cause, then repeat the command{first}",
+            summary,
+        )
     if summary.bad:
-        tell(f"{summary.bad} pictures could not be read; 'shards errors {dataset.storage.url}' lists them")
+        tell(
+            f"{plural(summary.bad, 'picture')} could not be read; 'shards errors {dataset.storage.url}' lists them"
+        )
     if summary.bad_fraction > max_bad:
         raise Incomplete(
             f"{summary.bad_fraction:.2%} of the pictures could not be read, more than --max-bad {max_bad:.2%}",
@@ -267,7 +280,7 @@ def _say_what_it_takes(prepared: Prepared, root: str, where: Where, part: tuple[
     rows = manifest_rows(storage, plan, todo[0])
     if measured := estimate.measure(root, plan, rows, prepared.distortions, budget=1):
         line = estimate.describe(measured, count * plan.crops, where.workers or cores(), storage.url)
-        say(f"{len(todo)} shards to make, {count:,} pictures: {line}")
+        say(f"{plural(len(todo), 'shard')} to make, {plural(count, 'picture')}: {line}")
 
 
 def _parse(distortions: str | Iterable[str]) -> list[Distortion]:

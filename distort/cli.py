@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,7 +38,8 @@ from distort.options import (
     check_sbatch,
     work,
 )
-from shards.console import NAMES, Group, PathType, plain, table
+from distort.planning import LARGEST_SHARD
+from shards.console import NAMES, Group, PathType, plain, plural, table
 from shards.dataset import Dataset
 from shards.errors import DatasetError
 
@@ -72,7 +74,13 @@ def main() -> None:
 @click.option("--limit", type=click.IntRange(1), help="Use a random sample of this many pictures.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the order, random crops and noise.")
 @click.option("--keep-order", is_flag=True, help="Keep the source's order. For training, let it be shuffled.")
-@click.option("--shard-size", type=click.IntRange(1), default=1000, show_default=True, help="Samples per shard.")
+@click.option(
+    "--shard-size",
+    type=click.IntRange(1, LARGEST_SHARD),
+    default=1000,
+    show_default=True,
+    help="Samples per shard.",
+)
 @click.option(
     "--clean",
     type=click.Choice(list(LOSSLESS)),
@@ -169,8 +177,8 @@ def _make(make: Callable[..., job.Summary], options: dict) -> None:
 def _report(dataset: str, summary: job.Summary, profile: bool) -> None:
     good, names = summary.pictures - summary.bad, ", ".join(summary.columns)
     click.echo(
-        f"{dataset}: {summary.shards} shards made, {summary.skipped} existed; "
-        f"{good:,} of {summary.pictures:,} pictures; columns {names}"
+        f"{dataset}: {plural(summary.shards, 'shard')} made, {summary.skipped} existed; "
+        f"{good:,} of {plural(summary.pictures, 'picture')}; columns {names}"
     )
     if profile:
         click.echo(stages.describe(summary.stages, summary.made, summary.workers, summary.seconds))
@@ -312,12 +320,17 @@ def list_distortions() -> None:
 @EXIF
 @SSIM
 def preview(picture: str, out: str, distortions: str, crop: str, exif_orientation: bool, ssim: str) -> None:
-    """Draw PICTURE under every distortion, labelled with bytes, PSNR and SSIM, into OUT (Fig. 3)."""
+    """Draw PICTURE under every distortion, labelled with bytes, PSNR and SSIM, into OUT (Fig. 3).
+
+    OUT is a new file; nothing is overwritten.
+    """
     path, target = Path(picture), Path(out)
-    if target.exists() and target.samefile(path):
-        raise DatasetError(f"{out} is the picture itself; choose another name for the sheet")
-    if target.suffix.lower() not in Image.registered_extensions():
-        raise DatasetError(f"{out}: '{target.suffix}' is not a picture format; use .png")
+    if os.path.lexists(target):
+        raise DatasetError(f"{out} exists and is not overwritten; choose another name, or delete it")
+    if Image.registered_extensions().get(target.suffix.lower()) not in Image.SAVE:
+        raise DatasetError(f"{out}: '{target.suffix}' is no picture format that can be written; use .png")
+    if not target.parent.is_dir():
+        raise DatasetError(f"{out}: there is no folder {target.parent}; create it first")
     try:
         image = pictures.load(sources.read(str(path.parent), path.name), exif_orientation)
         key = path.stem.encode("utf-8", "backslashreplace").decode()

@@ -15,6 +15,7 @@ from distort.distortion import Cut, generator
 from distort.pictures import MAX_PIXELS, BadPicture
 
 SIDE = 224
+MOST = 1000  #: random crops of a picture
 Draw = Callable[[], np.random.Generator]  #: makes the generator of one crop; only random crops call it
 
 
@@ -52,7 +53,7 @@ class Crop:
 
 
 def parse(text: str) -> Crop:
-    """The crop called ``paper``, ``none``, ``center:SIZE`` or ``random:K``. Raises ValueError."""
+    """The crop called ``paper``, ``none``, ``center:SIZE`` or ``random:K`` (K up to 1,000). Raises ValueError."""
     kind, _, number = text.partition(":")
     if text == "paper":
         settings = {"resize": 256, "filter": "bicubic", "center": SIDE, "offset": "round((n - 224) / 2)"}
@@ -63,6 +64,8 @@ def parse(text: str) -> Crop:
         value = int(number)
         if kind == "center":
             return Crop(text, lambda image, draw: _center(image, value), {"center": value})
+        if value > MOST:
+            raise ValueError(f"crop '{text}': at most {MOST:,} crops of every picture")
         settings = {"size": SIDE, "scale": [0.08, 1.0], "ratio": [0.75, 4 / 3], "filter": "bicubic"}
         return Crop(text, _random, settings, count=value)
     raise ValueError(f"unknown crop '{text}': use paper, none, center:SIZE or random:K, as in center:224")

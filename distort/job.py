@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -71,10 +72,19 @@ class Summary:
         return self.bad / max(self.pictures, 1)
 
 
+def require_apart(dataset: str) -> None:
+    """Raise DatasetError when a new dataset would be a file, or a stray folder inside another dataset."""
+    storage = Storage(dataset)
+    storage.require_folders()
+    if not storage.local or storage.exists(FILE):
+        return
+    for folder in Path(os.path.realpath(storage.root)).parents:
+        if os.path.isfile(folder / FILE):
+            raise DatasetError(f"{dataset} is inside the dataset {folder}; choose a folder outside it")
+
+
 def create(dataset: str, plan: Plan, manifest: pa.Table) -> Dataset:
     """Write the plan into a new folder, or check that the folder has it. Raises DatasetError for another plan."""
-    if os.path.isfile(dataset):
-        raise DatasetError(f"{dataset} is a file, but a dataset is a folder; choose another name")
     storage = Storage(dataset)
     storage.sweep()
     if not find(dataset, plan, manifest):

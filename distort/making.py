@@ -21,7 +21,7 @@ from distort.pictures import BadPicture
 from distort.places import place
 from distort.stages import Stages
 from shards.dataset import Dataset
-from shards.files import Files, Stored
+from shards.files import Files, Stored, again
 from shards.plan import column_folder, shard_name
 
 AHEAD = 16  #: pictures being fetched from a remote source at a time
@@ -75,7 +75,8 @@ class Maker:
     def from_clean(self, shard: int, rows: list[dict], columns: tuple[str, ...]) -> Iterator[list[Record]]:
         """The records of samples, made from their stored clean crops. Raises DatasetError, DistortionError."""
         mark = self.dataset.parquet(CLEAN, shard, [])[1]
-        tar = Stored(shard_name(column_folder(CLEAN), shard, "tar"), mark.tar_size, mark.tar_sha256)
+        name = shard_name(column_folder(CLEAN), shard, "tar")
+        tar = Stored(name, mark.tar_size, mark.tar_sha256, again=again(CLEAN))
         decode = decoder(self.dataset.column(CLEAN))
         for row in rows:
             with self.stages.time("read"):

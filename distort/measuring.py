@@ -15,7 +15,7 @@ from distort.stages import Stages
 from distort.units import Made, Shards
 from shards import metrics as files
 from shards.access import ColumnReader, Entry, read_tuples
-from shards.console import Bar
+from shards.console import Bar, plural
 from shards.console import names as names_in
 from shards.dataset import Dataset
 from shards.errors import DatasetError
@@ -84,7 +84,8 @@ def measure(
     if summary.failed:
         place, reason = min(summary.failed.items())
         raise DatasetError(
-            f"{len(summary.failed)} shards failed; the same command tries them again; {place}: {reason}"
+            f"{plural(len(summary.failed), 'shard')} failed: remove the cause, then repeat the "
+            f"command; {place}: {reason}"
         )
     return summary
 

@@ -109,7 +109,8 @@ CROP = click.option(
     type=Checked("crop", crops.parse),
     default="paper",
     show_default=True,
-    help="paper: short side 256 bicubic, centre 224. none. center:SIZE. random:K: K random-resized crops of 224.",
+    help="paper: short side 256 bicubic, centre 224. none. center:SIZE. "
+    "random:K: K random-resized crops of 224 per picture, at most 1,000.",
 )
 EXIF = click.option(
     "--exif-orientation", is_flag=True, help="Rotate pictures as their EXIF data says; ImageNet's loaders do not."

@@ -16,6 +16,7 @@ from distort.sources import MEMBER, Listing, SourceError
 from distort.sources.listing import BATCH
 from shards.plan import MANIFEST_SCHEMA, Plan, manifest_hash
 
+LARGEST_SHARD = 10**7  #: samples
 KEY_LENGTH = 72  # leaves room for a crop number and an extension in the 100 bytes of a USTAR name
 
 
@@ -33,14 +34,17 @@ def make_plan(
 
     Pictures are sorted by sha256(seed, key): a random order that depends neither on the listing's order nor on any
     library. ``keep_order`` keeps the listing's order. ``limit`` takes the first pictures of the order.
-    ``shard_size`` counts samples. Raises SourceError when a picture is listed twice.
+    ``shard_size`` counts samples. Raises SourceError when a picture is listed twice, ValueError for a shard size
+    below 1 or above ``LARGEST_SHARD``.
     """
+    if not 1 <= shard_size <= LARGEST_SHARD:
+        raise ValueError(f"shard size {shard_size}: use 1 to {LARGEST_SHARD:,} samples")
     table = listing.pictures.table
     keys = make_keys(table["source"])
     table = pa.table({"key": keys, **{name: table[name] for name in table.column_names}})
     if not keep_order:
         table = table.take(_order(keys, seed))
-    manifest = _narrow(table.slice(0, limit))
+    manifest = _narrow(table.slice(0, None if limit is None else min(limit, len(table))))
     plan = Plan(
         settings={**settings, "crop": crop.name, "seed": seed, "shuffled": not keep_order},
         classes=listing.classes,

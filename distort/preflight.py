@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from distort.codecs import UnsupportedPicture
 from distort.distortion import Distortion
 from distort.pictures import BadPicture
 from distort.sources import Listing, SourceError
+from shards.console import plural
 from shards.plan import Plan
 
 SAMPLE = 24  #: pictures to try
@@ -30,38 +32,47 @@ def describe(listing: Listing) -> Iterator[str]:
     """Lines that say what a source holds: pictures, classes, and what is skipped."""
     count = len(listing.pictures)
     if listing.classes is None:
-        yield f"{listing.root}: {count:,} pictures"
+        yield f"{listing.name}: {plural(count, 'picture')}"
         yield NO_LABELS
     else:
         used = pc.count_distinct(listing.pictures.table["label"]).as_py()
         shown = listing.classes if len(listing.classes) <= 4 else (*listing.classes[:2], "…", listing.classes[-1])
         empty = len(listing.classes) - used
         without = f", {empty} of them without pictures" if empty else ""
-        classes = "1 class" if len(listing.classes) == 1 else f"{len(listing.classes)} classes"
-        yield f"{listing.root}: {count:,} pictures, {classes} ({', '.join(shown)}){without}"
+        classes = plural(len(listing.classes), "class", "classes")
+        yield f"{listing.name}: {plural(count, 'picture')}, {classes} ({', '.join(shown)}){without}"
         if len(listing.classes) == 1:
             yield "all pictures have the same label: is SOURCE the folder that holds the class folders?"
     yield from listing.notes
 
 
+def describe_crops(plan: Plan) -> Iterator[str]:
+    """A line that says how many samples there will be, when pictures give several each."""
+    if plan.crops > 1:
+        yield f"{plural(plan.pictures, 'picture')} x {plan.crops:,} crops = {plan.pictures * plan.crops:,} samples"
+
+
 def sample(manifest: pa.Table, count: int = SAMPLE) -> list[dict]:
     """At most ``count`` rows, evenly spaced over a manifest."""
-    step = -(-len(manifest) // count)
-    return manifest.take(list(range(0, len(manifest), step))).to_pylist()
+    count = min(count, len(manifest))
+    return manifest.take([i * len(manifest) // count for i in range(count)]).to_pylist()
 
 
-def refuse_unreadable(root: str, plan: Plan, rows: list[dict], max_bad: float) -> str:
+def refuse_unreadable(listing: Listing, plan: Plan, rows: list[dict], max_bad: float) -> str:
     """Try to read some pictures and report how many cannot be read. Raises SourceError if nearly all cannot."""
     with ThreadPoolExecutor(8) as pool:  # reads concurrently from object stores; decoding uses one thread
-        found = list(pool.map(lambda row: _read(root, row), rows))
-    reasons = Counter(filter(None, isolated.each(partial(_fault, plan), list(zip(rows, found, strict=True)))))
-    if not reasons:
-        return f"{len(rows)} pictures tried: all can be read"
-    common = "".join(f"\n  {count} x {reason}" for reason, count in reasons.most_common(3))
-    said = f"{reasons.total()} of {len(rows)} pictures tried cannot be read:{common}"
-    if reasons.total() > len(rows) * max(NEARLY_ALL, max_bad):
+        found = list(pool.map(lambda row: _read(listing.root, row), rows))
+    reasons = list(isolated.each(partial(_fault, plan), list(zip(rows, found, strict=True))))
+    counts = Counter(filter(None, reasons))
+    tried = f"{plural(len(rows), 'picture')} tried"
+    if not counts:
+        return f"{tried}: all can be read"
+    first = {reason: row["source"] for row, reason in zip(rows[::-1], reasons[::-1], strict=True)}
+    common = "".join(f"\n  {count} x {why}, as {first[why]}" for why, count in counts.most_common(3))
+    said = f"{counts.total()} of {tried} cannot be read:{common}"
+    if counts.total() > len(rows) * max(NEARLY_ALL, max_bad):
         raise SourceError(
-            f"{root}: {said}\nNothing was written. Fix the cause, or use --max-bad 1 to continue anyway"
+            f"{listing.name}: {said}\nNothing was written. Fix the cause, or use --max-bad 1 to continue anyway"
         )
     return said
 
@@ -87,7 +98,8 @@ def _fault(
         return str(data)
     try:
         image = pictures.load(data, plan.settings["exif_orientation"])
-        for _, crop in crops.parse(plan.settings["crop"]).apply(image, plan.settings["seed"], row["key"]):
+        crop_of = replace(crops.parse(plan.settings["crop"]), count=1)  # all crops of a picture have one size
+        for _, crop in crop_of.apply(image, plan.settings["seed"], row["key"]):
             for distortion in distortions:
                 distortion.check_size(crop.shape[1], crop.shape[0])
     except (BadPicture, UnsupportedPicture) as error:

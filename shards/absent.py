@@ -23,16 +23,16 @@ def why(storage: Storage, file: str) -> str:
 def _here(place: Path, shown: str, file: str) -> str | None:
     """What is at ``place``, which the user called ``shown``; None: nothing that explains the mistake."""
     for folder in place.parents:
-        if _is_file(folder):
+        if os.path.isfile(folder):
             return f"{_as_typed(folder, shown)} is a file, not a folder"
-        if _is_file(folder / file):
+        if os.path.isfile(folder / file):
             return f"it is inside the dataset {_as_typed(folder, shown)}: give that"
     if os.path.lexists(place) and not place.is_dir():
         return "it is a file, and a dataset is a folder"
     names = _names(place)
-    if near := [name for name in names if _is_file(place / name / file)]:
+    if near := [name for name in names if os.path.isfile(place / name / file)]:
         return f"but it holds datasets: did you mean {os.path.join(shown, near[0])}?"
-    siblings = [name for name in _names(place.parent) if _is_file(place.parent / name / file)]
+    siblings = [name for name in _names(place.parent) if os.path.isfile(place.parent / name / file)]
     if near := difflib.get_close_matches(place.name, siblings, n=1):
         return f"did you mean {_as_typed(place.parent / near[0], shown)}?"
     if "column.json" in names:
@@ -54,9 +54,3 @@ def _names(folder: Path) -> list[str]:
     with suppress(OSError):
         return sorted(name for name in os.listdir(folder) if not name.startswith("."))
     return []
-
-
-def _is_file(path: Path) -> bool:
-    with suppress(OSError):
-        return path.is_file()
-    return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import math
 from bisect import bisect_right
@@ -15,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from shards.errors import DatasetError
-from shards.files import Files, Stored
+from shards.files import Files, Stored, again
 from shards.plan import column_folder, shard_name
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 SHARDS_HELD = 64  #: number of shards whose rows a column reader keeps in memory
 AT_ONCE = 16  #: Parquet files opened at the same time
+NEAR_KEYS = 10_000  #: keys among which a similar one is looked for
 PLACE = ["key", "label", "offset", "size"]  #: the Parquet columns needed to find a bitstream
 
 
@@ -94,7 +96,8 @@ class ColumnReader:
     def pick(self, shard: int, wanted: Sequence[int]) -> list[bytes]:
         """The bitstreams of some rows, in ascending order. Behind a url, neighbours are fetched in one request."""
         rows = self.rows(shard)
-        file = Stored(shard_name(column_folder(self.name), shard, "tar"), rows.mark.tar_size, rows.mark.tar_sha256)
+        name = shard_name(column_folder(self.name), shard, "tar")
+        file = Stored(name, rows.mark.tar_size, rows.mark.tar_sha256, again=again(self.name))
         at = np.asarray(wanted, np.int64)
         return self.files.ranges(file, rows.offsets[at].tolist(), rows.ends[at].tolist())
 
@@ -158,12 +161,14 @@ class Samples:
             part.__dict__ = self.__dict__ | {"_view": self._range[item]}
             return part
         if not isinstance(item, str):
-            return self._at(self._range[item])
+            try:
+                return self._at(self._range[item])
+            except IndexError:
+                where = self.dataset.storage.url
+                raise IndexError(f"{where}: there is no sample {item}, there are {len(self):,}") from None
         if item not in self:
             where = "" if self._view is None else " among these samples"
-            raise DatasetError(
-                f"{self.dataset.storage.url} has no key '{item}'{where}; its Parquet files list all keys"
-            )
+            raise no_key(f"{self.dataset.storage.url} has no key '{item}'{where}", item, list(self._positions))
         return self._at(self._positions[item])
 
     def __contains__(self, key: object) -> bool:
@@ -186,6 +191,21 @@ class Samples:
     def _at(self, position: int) -> tuple:
         shard, row = self._place(position)
         return next(read_tuples(self._readers, shard, row, row + 1))
+
+
+def stem(key: str) -> str:
+    """What a file name given as a key stands for: its last part without the extension."""
+    name = key.rpartition("/")[2]
+    return name.rpartition(".")[0] or name
+
+
+def no_key(what: str, key: str, keys: Sequence[str]) -> DatasetError:
+    """The error ``what``, with the one of ``keys`` that ``key`` may mean, or one that shows how keys look."""
+    meant = stem(key)
+    near = [each for each in keys if each.lower() in (meant.lower(), f"{meant}-0".lower())]
+    near = near or difflib.get_close_matches(meant, keys[:NEAR_KEYS], n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"keys look like '{keys[0]}'" if keys else "it has no samples"
+    return DatasetError(f"{what}; {hint}")
 
 
 def read_tuples(

@@ -8,7 +8,7 @@ from collections import Counter
 import click
 
 from shards import dataset as reading
-from shards.console import NAMES, Bar, Group, names, number, plain, size, table
+from shards.console import NAMES, SOMETHING, Bar, Group, names, number, plain, plural, size, table
 from shards.export import export as export_columns
 from shards.verify import verify as problems_of
 
@@ -27,9 +27,12 @@ def info(dataset: str) -> None:
     """Columns, samples, rate, PSNR, SSIM and versions of DATASET."""
     data = reading.open(dataset)
     plan = data.plan
-    classes = "no labels" if plan.classes is None else f"{len(plan.classes)} classes"
+    classes = "no labels" if plan.classes is None else plural(len(plan.classes), "class", "classes")
     settings = ", ".join(f"{name} {value}" for name, value in plan.settings.items())
-    click.echo(f"{dataset}: {plan.pictures:,} pictures, {classes}, {plan.shards} shards of {plan.per_shard}")
+    click.echo(
+        f"{dataset}: {plural(plan.pictures, 'picture')}, {classes}, "
+        f"{plural(plan.shards, 'shard')} of {plan.per_shard}"
+    )
     click.echo(f"plan {plan.hash[:12]}: {settings}\n")
     rows = []
     for row in data.stats().to_pylist():
@@ -50,7 +53,7 @@ def info(dataset: str) -> None:
     click.echo(table(["column", "shards", "samples", "stored", "bytes", "bpp", "PSNR dB", "SSIM"], rows))
     bad = len(data.errors())
     if bad:
-        click.echo(f"\n{bad} pictures could not be read; 'shards errors {dataset}' lists them")
+        click.echo(f"\n{plural(bad, 'picture')} could not be read; 'shards errors {dataset}' lists them")
     click.echo("\nmade with")
     for name, column in data.columns.items():
         made = "; ".join(
@@ -70,7 +73,7 @@ def errors(dataset: str) -> None:
     data = reading.open(dataset)
     rows = data.errors().to_pylist()
     counts = Counter(row["reason"] for row in rows)
-    click.echo(f"{dataset}: {len(rows):,} of {data.plan.pictures:,} pictures could not be read")
+    click.echo(f"{dataset}: {len(rows):,} of {plural(data.plan.pictures, 'picture')} could not be read")
     for reason, count in counts.most_common():
         click.echo(f"\n{count:,} x {plain(reason, keep='')}")
         for row in rows:
@@ -90,9 +93,11 @@ def verify(dataset: str, decode: bool) -> None:
             bar.say(problem, err=False)
             wrong += 1
     if wrong:
-        raise click.ClickException(f"{wrong} problems in {dataset}")
+        raise click.ClickException(f"{plural(wrong, 'problem')} in {dataset}")
     checked = "hashes, counts, keys and bitstreams" if decode else "hashes, counts and keys"
-    click.echo(f"{dataset}: {len(data.columns)} columns of {data.plan.shards} shards, {checked} are correct")
+    click.echo(
+        f"{dataset}: {len(data.columns)} columns of {plural(data.plan.shards, 'shard')}, {checked} are correct"
+    )
 
 
 @main.command(epilog="Example: shards show val n01440764_10026")
@@ -108,7 +113,7 @@ def show(dataset: str, key: str) -> None:
 
 @main.command(epilog="Example: shards export val fat --columns clean,jpeg-10")
 @DATASET
-@click.argument("out")
+@click.argument("out", type=SOMETHING)
 @click.option(
     "--columns",
     required=True,
@@ -116,8 +121,11 @@ def show(dataset: str, key: str) -> None:
     help="Comma-separated names, in the order of the members in the tars.",
 )
 def export(dataset: str, out: str, columns: str) -> None:
-    """Merge columns of DATASET into tars OUT/NNNNNN.tar, for pipelines that read a single stream."""
+    """Merge columns of DATASET into tars OUT/NNNNNN.tar, for pipelines that read a single stream.
+
+    OUT may hold other files, but no tars, and is outside DATASET.
+    """
     data = reading.open(dataset)
     with Bar("export", data.plan.shards, "shards") as bar:
         total = export_columns(data, out, names(columns), lambda done, _: bar.update(done))
-    click.echo(f"{out}: {total:,} samples of {columns} in {data.plan.shards} tars")
+    click.echo(f"{out}: {total:,} samples of {columns} in {plural(data.plan.shards, 'tar')}")

@@ -67,10 +67,12 @@ SOMETHING = Checked("text", _something)  #: refuses empty values, which often co
 
 
 def names(text: str, where: str | None = None) -> list[str]:
-    """The names in a comma-separated list. Raises ValueError when one is empty or there twice.
+    """The names in a comma-separated list. Raises ValueError when it or a name is empty, or one is there twice.
 
     ``where`` is what the error calls the list; by default it quotes ``text``.
     """
+    if not text.strip():
+        raise ValueError(f"{where or 'the list'} is empty: is a shell variable unset? Otherwise leave it out")
     found = [name.strip() for name in text.split(",")]
     if not all(found):
         raise ValueError(f"{where or repr(text)} has an empty name: remove the extra comma")
@@ -247,6 +249,11 @@ def table(headings: list[str], rows: list[list[str]], left: tuple[int, ...] = (0
 
 def number(value: float | None, digits: int, missing: str = "–") -> str:
     return missing if value is None else f"{value:,.{digits}f}"
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """``count`` and the word for it: "1 shard", "1,000 shards"."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
 def size(count: float) -> str:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shards import metrics
-from shards.access import ColumnReader, Entry, Samples, read_tuples
+from shards.access import NEAR_KEYS, ColumnReader, Entry, Samples, no_key, read_tuples, stem
 from shards.column import COLUMN, read_column, settings_sha256
 from shards.errors import DatasetError, StorageError
 from shards.files import Files
@@ -195,13 +195,16 @@ class Dataset:
 
     def find(self, key: str) -> tuple[int, dict[str, dict]]:
         """The shard that holds ``key``, and its row in every column that has it. Raises DatasetError."""
+        meant = stem(key)
+        seen: list[str] = []
         for shard in sorted(self.committed("clean")):
             keys = self.parquet("clean", shard, ["key"])[0]["key"].to_pylist()
             if key in keys:
                 row = keys.index(key)
                 have = [name for name in self.columns if shard in self.committed(name)]
                 return shard, {name: self.parquet(name, shard)[0].slice(row, 1).to_pylist()[0] for name in have}
-        raise DatasetError(f"{self.storage.url} has no key '{key}'; its Parquet files list all of them")
+            seen = [*([meant] if meant in keys else []), *seen, *keys][:NEAR_KEYS]
+        raise no_key(f"{self.storage.url} has no key '{key}'", key, seen)
 
     def bad_pictures(self, shard: int) -> int:
         """Number of pictures of a shard that could not be read. Raises DatasetError."""

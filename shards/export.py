@@ -46,6 +46,7 @@ def _target(dataset: Dataset, out: str | os.PathLike[str], columns: Sequence[str
     target = Storage(out)
     if f"{_place(target)}/".startswith(f"{_place(dataset.storage)}/"):
         raise DatasetError(f"{out} is inside the dataset {dataset.storage.url}; choose a folder outside it")
+    target.require_folders()
     there = target.listing()
     if FILE in there:
         raise DatasetError(f"{out} is a dataset; choose a new folder")

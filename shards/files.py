@@ -33,6 +33,11 @@ class Stored(NamedTuple):
     again: str = "run distort again"  #: how to make the file again
 
 
+def again(column: str) -> str:
+    """How to make a damaged tar of ``column`` again. Only 'distort run' makes clean crops."""
+    return "run 'distort run' again, which makes it from the source" if column == "clean" else "run distort again"
+
+
 class Files:
     """Byte ranges of a dataset's files: local ones directly, remote ones by range requests or from a local copy.
 

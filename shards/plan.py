@@ -71,7 +71,9 @@ class Plan:
         """One line per differing setting: "name: A in the dataset, B now"."""
         mine, theirs = _flat(self._contents()), _flat(other._contents())
         return [
-            f"{name}: {_short(mine.get(name))} in the dataset, {_short(theirs.get(name))} now"
+            "manifest: other pictures or labels, or another order"
+            if name == "manifest"
+            else f"{name}: {_short(mine.get(name))} in the dataset, {_short(theirs.get(name))} now"
             for name in sorted({*mine, *theirs})
             if mine.get(name) != theirs.get(name)
         ]

@@ -59,6 +59,13 @@ class Storage:
     def path(self, name: str) -> str:
         return f"{self.root}/{name}" if name else self.root
 
+    def require_folders(self) -> None:
+        """Raise DatasetError when a file is where this folder, or one above it, would be."""
+        for place in (Path(self.root), *Path(self.root).parents) if self.local else ():
+            if os.path.isfile(place):
+                what = self.url if place == Path(self.root) else place
+                raise DatasetError(f"{what} is a file, not a folder; choose another name")
+
     def _reach(self) -> AbstractContextManager[None]:
         return nullcontext() if self.local else plain_errors(self.url)
 

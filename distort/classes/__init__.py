@@ -64,18 +64,17 @@ def relabel(listing: Listing, classes: tuple[str, ...]) -> Listing:
     label = {name: i for i, name in enumerate(classes)}
     for name in listing.classes:
         if name not in label:
-            raise SourceError(
-                f"{listing.root}: class '{name}' is not among the {len(classes)} classes; "
-                f"the nearest is '{_nearest(name, classes)}'"
-            )
+            near = _nearest(name, classes)
+            hint = f"the nearest is '{near}'" if near else f"they are {', '.join(classes[:3])}, …"
+            raise SourceError(f"{listing.name}: class '{name}' is not among the {len(classes)} classes; {hint}")
     labels = pa.array([label[name] for name in listing.classes], pa.int64())
     return replace(
         listing, pictures=listing.pictures.labelled(labels.take(listing.pictures.table["label"])), classes=classes
     )
 
 
-def _nearest(name: str, classes: tuple[str, ...]) -> str:
-    """The class that ``name`` probably means: the synset with that WordNet name, or the most similar class."""
+def _nearest(name: str, classes: tuple[str, ...]) -> str | None:
+    """The class that ``name`` probably means: the synset with that WordNet name, or a similar class, if any."""
     called = {}
     if not SYNSET.match(name):
         lines = BUILT_IN["imagenet"].read_text(encoding="utf-8").splitlines()
@@ -85,4 +84,6 @@ def _nearest(name: str, classes: tuple[str, ...]) -> str:
         }
     plain = name.lower().replace("_", " ")
     near = difflib.get_close_matches(plain, called, n=1, cutoff=0.8)
-    return called[near[0]] if near else difflib.get_close_matches(name, classes, n=1, cutoff=0.0)[0]
+    if near:
+        return called[near[0]]
+    return next(iter(difflib.get_close_matches(name, classes, n=1)), None)

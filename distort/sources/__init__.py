@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -46,7 +47,8 @@ def list_pictures(source: str, split: str | None = None, labels: str | None = No
     """
     root, name = _locate(source, split)
     if name:
-        listing = number_labels(root, list_tars(root, [name]) if name.endswith(".tar") else read_list(root, name))
+        pictures = list_tars(root, [name]) if name.endswith(".tar") else read_list(root, name)
+        listing = replace(number_labels(root, pictures), file=f"{root.root}/{name}")
     elif root.exists():
         listing = list_folder(root)
     elif Path(root.root).exists():

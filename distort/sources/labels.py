@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -70,7 +71,7 @@ def attach(listing: Listing, file: str) -> Listing:
     Raises SourceError.
     """
     if listing.classes is not None:
-        raise SourceError(f"{listing.root} already has labels; --labels is for a folder without class folders")
+        raise SourceError(f"{listing.name} already has labels; --labels is for a folder without class folders")
     folder, slash, name = file.rpartition("/")
     root = place(folder or slash or ".")
     lines = [fields for _, fields in rows(root, name)]
@@ -92,13 +93,13 @@ def attach(listing: Listing, file: str) -> Listing:
     else:
         raise SourceError(f"{file}: expected one label per line, or 'name,label' on every line")
     numbered = number_labels(place(listing.root), listing.pictures.labelled(pa.array(labels, pa.string())))
-    return Listing(listing.root, numbered.pictures, numbered.classes, listing.notes + numbered.notes)
+    return replace(numbered, notes=listing.notes + numbered.notes, file=listing.file)
 
 
 def _by_order(listing: Listing, labels: list[str], file: str) -> list[str]:
     if len(labels) != len(listing.pictures):
         raise SourceError(
-            f"{file} has {len(labels):,} labels, but {listing.root} has {len(listing.pictures):,} pictures"
+            f"{file} has {len(labels):,} labels, but {listing.name} has {len(listing.pictures):,} pictures"
         )
     rank = {source: i for i, source in enumerate(sorted(p.source for p in listing.pictures))}
     return [labels[rank[picture.source]] for picture in listing.pictures]

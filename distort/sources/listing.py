@@ -82,6 +82,12 @@ class Listing:
     pictures: Pictures
     classes: tuple[str, ...] | None
     notes: tuple[str, ...] = ()  #: messages for the user, one line each
+    file: str | None = None  #: the list or tar that was listed; None: the folder ``root``
+
+    @property
+    def name(self) -> str:
+        """What messages call the source."""
+        return self.file or self.root
 
 
 def is_picture(name: str) -> bool:

@@ -45,6 +45,12 @@ def _pictures(root: Disk | Remote, name: str) -> Iterator[Picture]:
         if len(fields) > 2 or not fields[0]:
             got = ",".join(fields)[:200]
             raise SourceError(f"{path}, line {number}: expected 'path' or 'path,label', got {got}")
+        if (
+            ";" in fields[0]
+            and not is_picture(fields[0])
+            and is_picture(posixpath.basename(fields[0].partition(";")[0]))
+        ):
+            raise SourceError(f"{path}, line {number}: put a comma or a tab instead of ';' before the label")
         if len(fields) == 1 and fields[0].isdecimal():
             raise SourceError(
                 f"{path}, line {number}: '{fields[0]}' is not a path. For a list of labels, {USE_LABELS}"

@@ -53,7 +53,7 @@ def test_what_goes_wrong_is_an_exception_with_what_was_made(tree, tmp_path):
     assert (error.value.summary.shards, error.value.summary.bad) == (1, 1)
     said = []
     assert distort.run(source, tmp_path / "d", distortions="jpeg-10", max_bad=1, say=said.append).skipped == 1
-    assert "1 pictures could not be read; 'shards errors" in said[-1]
+    assert "1 picture could not be read; 'shards errors" in said[-1]
     with pytest.raises(ValueError, match="did you mean 'jpeg-10'"):
         distort.run(source, tmp_path / "d", distortions="jpg-10")
     with pytest.raises(ValueError, match="takes no --address"):

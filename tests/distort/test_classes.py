@@ -97,3 +97,10 @@ def test_a_pipe_instead_of_a_class_list_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "classes.txt")
     with pytest.raises(SourceError, match="not a regular file"):
         classes.read(str(tmp_path / "classes.txt"))
+
+
+def test_a_class_that_resembles_none_is_answered_with_how_classes_look(tree):
+    with pytest.raises(
+        SourceError, match=r"class 'animals' is not .*; they are n01440764, n01443537, n01484850, …"
+    ):
+        classes.relabel(list_pictures(str(tree)), classes.read("imagenet"))

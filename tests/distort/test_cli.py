@@ -1,5 +1,8 @@
 """The small commands: list and preview, help with examples."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -36,6 +39,55 @@ def test_preview_of_no_picture_says_so(tmp_path, run):
     made = run("distort", "preview", tmp_path / "a.jpg", tmp_path / "o.png", "--distortions", "jpeg-10")
     assert made.returncode == 1
     assert "a.jpg: UnidentifiedImageError" in made.stderr
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("cat.jpg", "cat.jpg exists and is not overwritten"),
+        ("other.jpg", "other.jpg exists and is not overwritten"),
+        ("link.png", "link.png exists and is not overwritten"),
+        ("o.fits", "'.fits' is no picture format that can be written"),
+        ("o.mpg", "'.mpg' is no picture format that can be written"),
+        ("o.doc", "'.doc' is no picture format that can be written"),
+        ("nodir/o.png", "there is no folder nodir; create it first"),
+    ],
+)
+def test_preview_refuses_what_it_cannot_write_before_it_works(tree, tmp_path, monkeypatch, digests, out, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("distort.sources.read", None)
+    for name in ("cat.jpg", "other.jpg"):
+        shutil.copy(tree / "animals" / "chelsea_0.jpg", name)
+    Path("link.png").symlink_to("cat.jpg")
+    before = digests(tmp_path)
+    made = CliRunner().invoke(main, ["preview", "cat.jpg", out, "--distortions", "jpeg-10"])
+    assert made.exit_code == 1
+    assert message in made.stderr
+    assert digests(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("dataset", "options", "message"),
+    [
+        ("o", ["--shard-size", "9" * 20], "is not in the range 1<=x<=10000000"),
+        ("o", ["--crop", "random:1000000"], "at most 1,000 crops of every picture"),
+        ("val/sub", [], "val/sub is inside the dataset"),
+        ("val/sub", ["--dry-run"], "val/sub is inside the dataset"),
+        ("file/o", [], "file is a file, not a folder"),
+    ],
+)
+def test_a_dataset_that_cannot_be_is_refused_before_anything_is_written(
+    tmp_path, monkeypatch, digests, dataset, options, message
+):
+    monkeypatch.chdir(tmp_path)
+    for file in ("val/dataset.json", "file", "tree/animals/cat.jpg"):
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).write_text("{}")
+    before = digests(tmp_path)
+    made = CliRunner().invoke(main, ["run", "tree", dataset, "--distortions", "jpeg-10", *options])
+    assert made.exit_code in (1, 2)
+    assert message in made.stderr
+    assert digests(tmp_path) == before
 
 
 @pytest.mark.parametrize("command", [["run"], ["add"], ["list"], ["preview"]])
@@ -110,6 +162,7 @@ def test_an_empty_value_is_a_variable_that_was_not_set(tree, tmp_path, option):
 def test_a_dataset_is_no_file_and_a_class_list_has_a_name(tree, tmp_path):
     (tmp_path / "d").write_text("precious")
     work = ["run", str(tree), str(tmp_path / "d"), "--distortions", "jpeg-10"]
-    assert "d is a file, but a dataset is a folder" in CliRunner().invoke(main, work).stderr
+    assert "d is a file, not a folder" in CliRunner().invoke(main, work).stderr
     assert (tmp_path / "d").read_text() == "precious"
+    work[2] = str(tmp_path / "e")
     assert "did you mean imagenet?" in CliRunner().invoke(main, [*work, "--classes", "imagnet"]).stderr

@@ -1,12 +1,15 @@
 """Before the work starts a run says what the pictures are and what it will take."""
 
+from itertools import pairwise
+
+import pyarrow as pa
 import pytest
 
 import distort
-from distort import api, crops, estimate
+from distort import api, crops, estimate, preflight
 from distort.distortion import parse_list
 from distort.planning import make_plan
-from distort.sources import list_pictures
+from distort.sources import SourceError, list_pictures
 from shards.dataset import Dataset
 from shards.plan import manifest_rows
 
@@ -84,9 +87,44 @@ def test_pictures_that_cannot_be_read_do_not_stop_an_estimate(tmp_path, tree):
     assert estimate.measure(listing.root, plan, manifest.to_pylist(), parse_list("jpeg-10"), 60) is None
 
 
+@pytest.mark.parametrize("count", [1, 23, 24, 25, 47, 1000])
+def test_the_sample_is_as_large_as_it_may_be_and_spread_over_the_source(count):
+    rows = [row["i"] for row in preflight.sample(pa.table({"i": range(count)}))]
+    assert len(rows) == len(set(rows)) == min(count, 24)
+    steps = {b - a for a, b in pairwise([*rows, count])}
+    assert max(steps) - min(steps) <= 1
+
+
+def test_several_crops_per_picture_are_told_and_one_is_tried(tree, tmp_path, monkeypatch):
+    tried = []
+    monkeypatch.setattr(crops.Crop, "one", lambda self, image, seed, key: tried.append(key))
+    monkeypatch.setattr(preflight.isolated, "each", map)
+    said = []
+    options = {"distortions": "jpeg-10", "crop": "random:3", "say": said.append}
+    monkeypatch.setattr(api.job, "create", None)
+    with pytest.raises(TypeError):  # it stops after the plan
+        distort.run(tree, tmp_path / "d", **options)
+    assert "24 pictures x 3 crops = 72 samples" in said
+    assert len(tried) == 24
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("these are notes\n", r"list.txt: 1 of 1 picture tried .*\n  1 x No such file .*, as these are notes\n"),
+        ("a.jpg;0\nb.jpg;1\n", r"list.txt, line 1: put a comma or a tab instead of ';' before the label"),
+        ("nosuch.jpg,0\nother.jpg,1\n", r"list.txt: 2 of 2 pictures .*\n  2 x No such .*, as nosuch.jpg\n"),
+    ],
+)
+def test_a_list_of_no_pictures_is_named_with_its_first_line(tmp_path, text, message):
+    (tmp_path / "list.txt").write_text(text)
+    with pytest.raises(SourceError, match=message):
+        distort.run(tmp_path / "list.txt", tmp_path / "d", distortions="jpeg-10", keep_order=True)
+
+
 @pytest.mark.slow
 def test_a_long_run_says_at_its_start_what_it_will_take(tree, tmp_path, monkeypatch):
     monkeypatch.setattr(api, "LONG", 1)
     said = []
     distort.run(tree, tmp_path / "d", distortions="jpeg-10", workers=2, say=said.append)
-    assert said[-1].startswith("1 shards to make, 24 pictures: about ")
+    assert said[-1].startswith("1 shard to make, 24 pictures: about ")

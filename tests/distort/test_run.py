@@ -139,7 +139,7 @@ def test_another_version_makes_shards_only_when_told_to(dataset, tree, tmp_path,
         run_shard(ShardJob(str(d), ("jpeg-10",), str(tree)), 2, lambda done, bad: None)
     assert not (d / "jpeg-10" / "000002.parquet").exists()
     work = ["distort", "run", tree, d, "--distortions", "jpeg-10", "--shard-size", 5, "--any-version"]
-    assert "1 shards made, 4 existed" in run(*work).stdout
+    assert "1 shard made, 4 existed" in run(*work).stdout
     column.write_text(column.read_text().replace('"quality": 10', '"quality": 11'))
     (d / "jpeg-10" / "000002.parquet").unlink()
     assert "quality: 11 in the dataset, 10 now" in run(*work).stderr
@@ -155,7 +155,7 @@ def test_a_planned_dataset_does_not_list_its_source_again(dataset, tree, tmp_pat
         (d / column / "000003.parquet").unlink()
     columns = ",".join(name for name in shards.open(dataset).columns)
     made = run("distort", "run", tmp_path / "tree", d, "--distortions", columns, "--planned")
-    assert "1 shards made, 4 existed" in made.stdout, made.stderr
+    assert "1 shard made, 4 existed" in made.stdout, made.stderr
     assert digests(d) == digests(dataset)
 
 

@@ -44,7 +44,7 @@ def test_adding_such_a_column_names_the_picture(long_picture, tmp_path, run):
     added = run("distort", "add", d, "--distortions", "webp-20")
     assert added.returncode == 1
     assert "key 'long' (long.png) cannot be encoded: webp-20: webp takes sides of at most" in added.stderr
-    assert "1 shards failed" in added.stderr
+    assert "1 shard failed" in added.stderr
 
 
 def crash(dataset: Path, source: str | None, tmp_path: Path):

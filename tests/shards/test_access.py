@@ -1,6 +1,8 @@
 """Random access: by position, key and slice, the same samples as reading in order, local and remote."""
 
+import os
 import pickle
+import re
 import shutil
 from pathlib import Path
 
@@ -144,3 +146,38 @@ def test_rows_that_point_outside_of_the_tar_are_refused(copy):
     pq.write_table(table.set_column(at, table.schema.field(at), far), file)
     with pytest.raises(DatasetError, match=r"000000\.parquet places bitstreams outside its tar"):
         shards.open(copy).select("jpeg-10")[0]
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        ("chelsea_0.jpg", "did you mean 'chelsea_0'?"),
+        ("animals/chelsea_0.jpg", "did you mean 'chelsea_0'?"),
+        ("Chelsea_0", "did you mean 'chelsea_0'?"),
+        ("chelsea", "did you mean 'chelsea_"),
+        ("", "keys look like '"),
+        ("7", "keys look like '"),
+    ],
+)
+def test_an_unknown_key_is_answered_with_a_similar_one(dataset, typed, answer):
+    data = shards.open(dataset)
+    for look in (data.find, data.select("clean").__getitem__):
+        with pytest.raises(DatasetError, match=re.escape(answer)):
+            look(typed)
+
+
+def test_a_position_beyond_the_end_is_answered_with_how_many_there_are(dataset):
+    with pytest.raises(IndexError, match=r"val: there is no sample 1000, there are 24"):
+        shards.open(dataset)[1000]
+
+
+def test_only_distort_run_makes_a_damaged_clean_tar_again(dataset, tmp_path, run):
+    copy = shutil.copytree(dataset, tmp_path / "val")
+    os.truncate(copy / "clean/000000.tar", 1000)
+    with pytest.raises(
+        DatasetError, match="delete it and run 'distort run' again, which makes it from the source"
+    ):
+        shards.open(copy)[0]
+    made = run("distort", "add", copy, "--distortions", "webp-30")
+    assert "delete it and run 'distort run' again" in made.stderr
+    assert made.stderr.endswith("Error: 1 shard failed: remove the cause, then repeat the command\n")

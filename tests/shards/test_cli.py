@@ -169,3 +169,20 @@ def test_export_of_a_missing_column_says_what_there_is(dataset, tmp_path, run):
 @pytest.mark.parametrize("command", ["info", "verify", "show", "export"])
 def test_help_shows_an_example(run, command):
     assert f"Example: shards {command}" in run("shards", command, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("", "it is empty: is a shell variable unset?"),
+        ("file", "file is a file, not a"),
+        ("file/x", "file is a file"),
+    ],
+)
+def test_export_to_no_folder_says_so(dataset, tmp_path, run, monkeypatch, out, message):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    made = run("shards", "export", dataset, out, "--columns", "clean")
+    assert made.returncode in (1, 2)
+    assert message in made.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -11,6 +11,8 @@ import termios
 
 import pytest
 
+from shards.console import names, plural
+
 SHOW = """
 from shards import console
 console.LIVE_EVERY = console.LOG_EVERY = 0
@@ -96,3 +98,18 @@ def test_a_command_ends_its_process_with_its_status_and_without_destructors(body
     done = subprocess.run([sys.executable, "-c", code, "work"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (status, "worked\n")
     assert ("no such shard" in done.stderr) == bool(status)
+
+
+def test_an_empty_list_is_called_empty_and_not_one_with_a_comma_too_many():
+    with pytest.raises(ValueError, match="the list is empty"):
+        names("")
+    with pytest.raises(ValueError, match="remove the extra comma"):
+        names("a,")
+
+
+def test_one_is_not_a_plural():
+    assert [plural(1, "shard"), plural(1000, "shard"), plural(0, "class", "classes")] == [
+        "1 shard",
+        "1,000 shards",
+        "0 classes",
+    ]
