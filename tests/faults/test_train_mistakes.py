@@ -1,16 +1,21 @@
 """What people type wrongly when they train: refused in a line before any work, or answered with what to do."""
 
+import json
 import os
+import pickle
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from report.cli import main as report
 from shards.atomic import require_local
+from shards.dataset import Dataset
 from train import export, fit
+from train.engine.checks import require_logits
 from train.methods import METHODS
 from train.methods.base import Context
-from train.networks.models import load_checkpoint, save_weights
+from train.networks.models import build, load_checkpoint, save_weights
 from train.options import check
 from train.recipes import Recipe
 from train.settings import Settings
@@ -144,3 +149,110 @@ def test_a_pretransform_that_only_reconstructs_is_noted(epochs, noted):
     assert bool(notes) == noted
     if noted:
         assert "has 20 steps, of which the first 20 only reconstruct" in notes[0]
+
+
+NETWORKS = """
+from torch import nn
+number = 3
+def noargs(): pass
+def two(classes, width): pass
+def nothing(classes): pass
+def five(classes): return 5
+def flat(classes): return nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, classes))
+def more(classes): return nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, classes + 1))
+def pixels(classes): return nn.Conv2d(3, classes, 1)
+def large(classes): return nn.Sequential(nn.Flatten(), nn.Linear(3 * 224 * 224, classes))
+def odd(classes): return nn.LSTM(64, 64)
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("number", "is an int, not a function"),
+        ("noargs", "called with one argument, the number of classes, but too many positional arguments"),
+        ("two", "called with one argument, the number of classes, but missing a required argument: 'width'"),
+        ("nothing", "the function returned nothing, not a torch.nn.Module"),
+        ("five", "the function returned an int, not a torch.nn.Module"),
+        ("more", "shape (1, 4), not (1, 3): one logit for each of the 3 classes of"),
+        ("pixels", "shape (1, 3, 64, 64), not (1, 3): one logit for each"),
+        ("large", "cannot answer a picture of 64x64 pixels: "),
+        ("odd", "cannot answer a picture of 64x64 pixels: "),
+    ],
+)
+def test_a_function_that_makes_no_classifier_is_refused(
+    refused, training, val_set, tmp_path, monkeypatch, function, message
+):
+    (tmp_path / "mistaken_networks.py").write_text(NETWORKS)
+    monkeypatch.syspath_prepend(tmp_path)
+    network = ["--arch", f"mistaken_networks:{function}", "--weights", "none"]
+    monkeypatch.setattr("sys.dont_write_bytecode", True)
+    for said in (
+        refused(*training("finetune"), *network),
+        refused("evaluate", val_set, *network, "--out", "r.json", "--columns", "clean"),
+    ):
+        assert said.startswith(f"--arch mistaken_networks:{function}")
+        assert message in said
+        assert len(said.splitlines()) == 1
+
+
+def test_a_function_in_c_is_refused_too(refused, training):
+    assert "called with one argument" in refused(*training("finetune", "--arch", "os:getcwd", "--weights", "none"))
+
+
+def test_a_good_function_passes_the_question_about_a_grey_picture(val_set, tmp_path, monkeypatch):
+    (tmp_path / "good_networks.py").write_text(NETWORKS)
+    monkeypatch.syspath_prepend(tmp_path)
+    network = build("good_networks:flat", 3).train()
+    before = torch.random.get_rng_state()
+    require_logits(network, Dataset(val_set), "clean")
+    assert network.training
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("imagenett", "did you mean 'imagenet'? --weights takes imagenet, none or a local file"),
+        ("ImageNet", "did you mean 'imagenet'?"),
+        ("None", "did you mean 'none'?"),
+        ("random", "no weights at random: --weights takes imagenet, none or a local file"),
+        ("s3://bucket/best.safetensors", "--weights takes imagenet, none or a local file"),
+    ],
+)
+def test_misspelt_weights_are_answered_with_what_there_is(refused, training, given, said):
+    assert said in refused(*training("finetune"), "--weights", given)
+
+
+def test_a_folder_as_weights_is_answered_with_the_file_in_it(refused, training, weights, train_set, tmp_path):
+    run = tmp_path / "a run"
+    run.mkdir()
+    (run / "best.safetensors").write_bytes(weights.read_bytes())
+    said = f"{run} is a folder: give {run / 'best.safetensors'}"
+    assert refused(*training("finetune"), "--weights", run) == said
+    assert refused("export", run, "--out", "o.onnx") == said
+    assert refused(*training("finetune"), "--weights", train_set).endswith("is a folder: give a file of weights")
+
+
+class Other:
+    """An object that is no tensor."""
+
+
+def test_files_that_are_no_weights_get_our_own_words(refused, training, train_set, tmp_path, recwarn):
+    with open(tmp_path / "results.json", "w") as file:
+        json.dump({"schema": 2}, file)
+    torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / "script.pt")
+    (tmp_path / "four.pt").write_bytes(pickle.dumps(Other(), protocol=4))
+    recwarn.clear()
+    for file, said in {
+        train_set
+        / "clean"
+        / "000000.tar": "is not a weights file: neither .safetensors nor written by torch.save",
+        tmp_path / "results.json": "is not a weights file: neither .safetensors nor written by torch.save",
+        tmp_path / "script.pt": "is refused: it holds Python objects besides tensors",
+        tmp_path / "four.pt": "is refused: it holds Python objects besides tensors",
+    }.items():
+        answer = refused(*training("finetune"), "--weights", file)
+        assert said in answer
+        assert "weights_only" not in answer
+    assert not [warning for warning in recwarn if "pickle" in str(warning.message)]

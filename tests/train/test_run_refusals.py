@@ -14,7 +14,11 @@ def refusals():
             "--batch 7 cannot be divided among 1 ranks x 2 accumulated parts",
         ),
         "too few": (["--batch", 1000], "samples to train on, fewer than one --batch of 1000"),
-        "nothing held out": (["--holdout", 0.001], "the held-out slice has 0 samples for 1 ranks"),
+        "nothing held out": (["--holdout", 0.001], "--holdout 0.001 keeps none of the 119 samples of "),
+        "all held out": (
+            ["--holdout", 0.95],
+            "that --holdout 0.95 keeps away, fewer than one --batch of 16: use a",
+        ),
         "network": (["--arch", "resnet18"], "holds a shufflenet_v2_x0_5, not a resnet18"),
         "quirk": (["--quirks", "bn"], "unknown quirk 'bn'"),
         "weights": (["--weights", "nowhere.pth"], "no weights at nowhere.pth"),

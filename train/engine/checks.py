@@ -6,16 +6,20 @@ import json
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import click
+import torch
 
 from shards.atomic import require_local
+from shards.dataset import Dataset
 from shards.errors import DatasetError
 from shards.plan import FILE as PLAN
 from train.engine.distributed import World
 from train.feed import slices
 from train.feed.reading import Survey
-from train.networks.weights import classes_sha256
+from train.networks.models import KINDS, ModelError
+from train.networks.weights import classes_sha256, first_line
 from train.settings import Settings
 
 
@@ -68,6 +72,34 @@ def require_classes(name: str, meta: dict, classes: tuple[str, ...]) -> None:
         raise ValueError(f"{name} was trained on other classes, or on the same classes in another order")
 
 
+def require_logits(network: Any, dataset: Dataset, column: str) -> None:
+    """Raises ModelError unless a network from elsewhere answers a picture of the column with one logit per class.
+
+    It is asked about one grey picture. Networks of our own families need no such question.
+    """
+    described = getattr(network, "description", {})
+    kind, name = described.get("kind"), described.get("name")
+    if kind is None or network.needs_headers or not (KINDS.load(kind).must_be_named or KINDS.package(kind)):
+        return
+    table, _ = dataset.parquet(column, 0, ["width", "height"])
+    (size,) = table.slice(0, 1).to_pylist() or [{"width": 224, "height": 224}]
+    picture = torch.full((1, size["height"], size["width"], 3), 128, dtype=torch.uint8)
+    training, classes = network.training, len(dataset.plan.classes or ())
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            answer = network.eval()(picture)
+    except Exception as error:  # the network's code may raise anything
+        what = f"a picture of {size['width']}x{size['height']} pixels"
+        raise ModelError(f"--arch {name} cannot answer {what}: {first_line(error)}") from error
+    finally:
+        network.train(training)
+    if tuple(answer.shape) != (1, classes):
+        raise ModelError(
+            f"--arch {name} answers a picture with an array of shape {tuple(answer.shape)}, not (1, {classes}): "
+            f"one logit for each of the {classes} classes of {dataset.storage.url}"
+        )
+
+
 def at_chance(top1: float, samples: int, classes: int) -> bool:
     """Whether a top-1 accuracy is below that of guessing plus two standard errors."""
     chance = 1 / classes
@@ -99,7 +131,17 @@ def require_sizes(
         raise ValueError(
             f"--batch {batch} cannot be divided among {world.size} ranks x {settings.accumulate} accumulated parts"
         )
-    samples = slices.size(training)
+    samples, selected, held = slices.size(training), slices.size(selection), settings.select_on == "holdout"
     if samples < batch:
-        raise ValueError(f"{settings.train} has {samples} samples to train on, fewer than one --batch of {batch}")
-    require_enough(settings.val if settings.select_on == "validation" else "the held-out slice", selection, world)
+        cause = held and samples + selected >= batch
+        kept = f" besides the {selected} that --holdout {settings.holdout:g} keeps away" if cause else ""
+        raise ValueError(
+            f"{settings.train} has {samples} samples to train on{kept}, fewer than one --batch of {batch}: use a "
+            f"smaller --{'holdout' if cause else 'batch'}"
+        )
+    if held and not selected:
+        raise ValueError(
+            f"--holdout {settings.holdout:g} keeps none of the {samples} samples of {settings.train} away from "
+            "training, so there is nothing to select on: use a larger one, or --select-on validation"
+        )
+    require_enough("the held-out slice" if held else settings.val, selection, world)

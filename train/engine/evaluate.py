@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from shards.console import table
 from shards.dataset import Dataset
 from shards.results import Results
-from train.engine.checks import require_classes, require_enough, warn_of_chance
+from train.engine.checks import require_classes, require_enough, require_logits, warn_of_chance
 from train.engine.distributed import World
 from train.engine.progress import Progress, Waiting
 from train.feed import slices
@@ -105,6 +105,8 @@ def evaluate(
     absent = _absent(dataset, columns[0]) if present else []
     pool = slices.between(found.counts, 0, found.samples)
     require_enough(found.url, pool, world)
+    for candidate in candidates:
+        require_logits(candidate.network, dataset, columns[0])
     planned = slices.evaluation(pool, rank=world.rank, ranks=world.size, batch=batch)
     headers = any(candidate.network.needs_headers for candidate in candidates)
     stream = Stream(Source(found.url, tuple(columns), cache=cache, headers=headers), planned)

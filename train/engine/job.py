@@ -109,6 +109,7 @@ def prepare(settings: Settings, world: World) -> Job:
     checks.require_sizes(settings, world, recipe.batch, *pools)
     notes += method.remarks(recipe.epochs, slices.steps_per_epoch(slices.size(pools[0]), recipe.batch))
     loaded = _starting_weights(settings, method, found)
+    checks.require_logits(loaded.network, train, reads.columns[0])
     method.check(loaded.network)
     notes += [
         *remarks.without_effect(settings, train, val),

@@ -11,7 +11,7 @@ from shards.access import ColumnReader
 from shards.dataset import Dataset
 from shards.errors import DatasetError
 from shards.files import Files
-from train.engine.checks import require_classes
+from train.engine.checks import require_classes, require_logits
 from train.engine.distributed import World
 from train.engine.progress import Progress, Waiting
 from train.feed import slices, teachers
@@ -51,6 +51,7 @@ def teach(
     found = survey(dataset, [CLEAN])
     loaded = models.load(arch, weights, len(found.classes))
     require_classes(weights, loaded.meta, found.classes)
+    require_logits(loaded.network, dataset, CLEAN)
     contents = teachers.fingerprint(loaded.network, arch)
     name = teachers.identity(contents)
     clean = ColumnReader(dataset, CLEAN, Files(dataset.storage))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -104,7 +105,10 @@ class Lite(Kind):
 
 
 class Function(Kind):
-    """``MODULE:FUNCTION`` of the user's: called with the number of classes, it returns a module or a Network."""
+    """``MODULE:FUNCTION`` of the user's: called with the number of classes, it returns a module or a Network.
+
+    Raises ModelError when it takes other arguments or returns something else.
+    """
 
     must_be_named = True
 
@@ -119,4 +123,22 @@ class Function(Kind):
             ) from None
         except AttributeError as error:
             raise ModelError(f"--arch {name}: {error}") from None
-        return function(classes)
+        if not callable(function):
+            raise ModelError(f"--arch {name} is {_article(function)}, not a function")
+        try:
+            inspect.signature(function).bind(classes)
+        except TypeError as error:
+            raise ModelError(
+                f"--arch {name}: the function is called with one argument, the number of classes, but {error}"
+            ) from None
+        except ValueError:  # some functions written in C do not tell their arguments
+            pass
+        made = function(classes)
+        if not isinstance(made, nn.Module):
+            raise ModelError(f"--arch {name}: the function returned {_article(made)}, not a torch.nn.Module")
+        return made
+
+
+def _article(thing: object) -> str:
+    kind = type(thing).__name__
+    return "nothing" if thing is None else f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -132,6 +134,10 @@ def load(arch: str, weights: str, classes: int, new_head: bool = False) -> Loade
     if weights == "imagenet":
         state, meta = KINDS.load(kind)().imagenet(name), dict[str, Any]()
     else:
+        if not Path(weights).exists():
+            near = difflib.get_close_matches(weights.lower(), ["imagenet", "none"], n=1, cutoff=0.7)
+            hint = f"did you mean '{near[0]}'? " if near else ""
+            raise ModelError(f"no weights at {weights}: {hint}--weights takes imagenet, none or a local file")
         state, meta = read_weights(weights)
         if meta.get("arch", arch) != arch:
             raise ModelError(f"{weights} holds a {meta['arch']}, not a {arch}")

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from train.networks.network import ModelError
 
 Scalar = str | int | float | bool | None
+PICKLES = b"PK\x03\x04", b"\x80"  #: how files of torch.save begin, new and old ones
 META = "codecproof"  #: key of our entry in the metadata of a .safetensors file
 #: Field of the metadata -> its allowed types. Other fields are kept unchanged.
 _FIELDS: dict[str, tuple[type, ...]] = {
@@ -41,22 +43,34 @@ def read_weights(file: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Of a pickle only tensors are loaded; no code in it is run.
     """
     path = Path(file)
+    if path.is_dir():
+        best = path / "best.safetensors"
+        raise ModelError(f"{file} is a folder: give {best if best.is_file() else 'a file of weights'}")
     if not path.is_file():
         raise ModelError(f"no weights at {file}")
+    refused = ModelError(
+        f"{file} is refused: it holds Python objects besides tensors, and loading those could run code "
+        "(or it is damaged); save its state_dict alone, or as .safetensors"
+    )
     try:
         if path.suffix == ".safetensors":
             with safetensors.safe_open(path, "pt") as opened:
                 text = (opened.metadata() or {}).get(META, "{}")
                 return {name: opened.get_tensor(name) for name in opened.keys()}, _checked(file, text)  # noqa: SIM118
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as opened:
+            head = opened.read(4)
+        if not head.startswith(PICKLES):
+            raise ModelError(f"{file} is not a weights file: neither .safetensors nor written by torch.save")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch's own, about files that are refused in the end
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        raise ModelError(
-            f"{file} is refused: it holds Python objects besides tensors, and loading those could run code "
-            "(or it is damaged); save its state_dict alone, or as .safetensors"
-        ) from None
+        raise refused from None
     except ModelError:
         raise
     except (safetensors.SafetensorError, RuntimeError, ValueError, EOFError, OSError, KeyError) as error:
+        if "weights_only" in str(error):  # a TorchScript program; PyTorch advises to run its code
+            raise refused from None
         raise ModelError(f"{file} is not a weights file: {first_line(error)}") from None
     meta = state.get("meta", {}) if isinstance(state, dict) else {}
     for name in ("model", "state_dict"):
