@@ -94,7 +94,7 @@ def test_one_network_for_all_columns(train, evaluate, form):
 
 
 def test_progressive_distortion(train, evaluate):
-    file = train("progressive", "--columns", "clean,j2k-75,jpeg-10", "--epochs", 2)
+    file = train("progressive", "--columns", "clean,j2k-75,jpeg-10", "--epochs", 3)
     assert evaluate("--checkpoint", file)["progressive"]["model"]["trained_on"] == "jpeg-10"
 
 
