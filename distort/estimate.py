@@ -22,7 +22,7 @@ from distort.engines.base import ReportProgress, Returned, Unit
 from distort.engines.local import Local
 from distort.metrics import Reference
 from distort.pictures import BadPicture
-from shards.console import size, table
+from shards.console import plural, size, table
 from shards.plan import Plan
 
 TAR_BLOCK = 512
@@ -159,7 +159,7 @@ def describe(estimate: PerSample, samples: int, workers: int, dataset: str) -> s
     """One line: time, disk and memory for ``samples`` crops made by ``workers``; a second one if disk is short."""
     disk = samples * sum(estimate.stored.values())
     text = (
-        f"about {tqdm.format_interval(samples * estimate.per_sample / workers)} with {workers} workers "
+        f"about {tqdm.format_interval(samples * estimate.per_sample / workers)} with {plural(workers, 'worker')} "
         f"({1000 * estimate.per_sample:.1f} ms per sample), {size(disk)} on disk, "
         f"{size(estimate.memory)} of memory per worker"
     )

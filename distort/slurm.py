@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from shards.console import plural
 from shards.dataset import Dataset
 from shards.errors import DatasetError
 
@@ -115,7 +116,7 @@ class Array:
             f"#!/bin/bash\nexec {shlex.join([str(program), 'verify', self.dataset.storage.url])}\n",
         )
         return (
-            f"array job {number} makes {len(self.missing)} shards, job {after} verifies them; "
+            f"array job {number} makes {plural(len(self.missing), 'shard')}, job {after} verifies them; "
             f"watch with 'distort status {self.dataset.storage.url}', logs are {self.name}-*.log"
         )
 

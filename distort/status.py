@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tqdm import tqdm
 
 from shards.column import COLUMN
+from shards.console import plural
 from shards.dataset import Dataset
 from shards.plan import FILE, Plan, column_folder
 from shards.storage import Marker
@@ -82,10 +83,10 @@ def describe(dataset: Dataset) -> str:
     seen = f"{tqdm.format_interval(max(0, time.time() - status.seen))} ago" if status.seen else "never"
     columns = ", ".join(dataset.columns)
     lines = [
-        f"{dataset.storage.url}: {plan.shards} shards, {plan.pictures:,} pictures, columns {columns}",
+        f"{dataset.storage.url}: {plural(plan.shards, 'shard')}, {plural(plan.pictures, 'picture')}, columns {columns}",
         f"shards     done {status.done}, running {status.running}{machines}, missing {status.missing}",
         f"speed      {speed} images/s over the last {WINDOW // 60} minutes of work, ETA {left}",
         f"last seen  {seen}",
-        f"bad        {bad} pictures" + (f", see 'shards errors {dataset.storage.url}'" if bad else ""),
+        f"bad        {plural(bad, 'picture')}" + (f", see 'shards errors {dataset.storage.url}'" if bad else ""),
     ]
     return "\n".join(lines)

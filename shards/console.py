@@ -72,7 +72,7 @@ def names(text: str, where: str | None = None) -> list[str]:
     ``where`` is what the error calls the list; by default it quotes ``text``.
     """
     if not text.strip():
-        raise ValueError(f"{where or 'the list'} is empty: is a shell variable unset? Otherwise leave it out")
+        raise ValueError(f"{where or 'the list'} is empty: is a shell variable unset?")
     found = [name.strip() for name in text.split(",")]
     if not all(found):
         raise ValueError(f"{where or repr(text)} has an empty name: remove the extra comma")

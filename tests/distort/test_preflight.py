@@ -72,6 +72,7 @@ def test_the_disk_that_is_estimated_is_the_disk_that_is_used(dataset, tree):
     for name in ("clean", "jpeg-10", "webp-20"):
         used = sum(file.stat().st_size for file in (dataset / name).iterdir())
         assert found.stored[name] * 24 == pytest.approx(used, rel=0.5 if name != "clean" else 0.1)
+    assert " with 1 worker (" in estimate.describe(found, 24, 1, str(dataset))
     assert "only 0 B are free" not in estimate.describe(found, 24, 1, str(dataset))
     assert "are free at" in estimate.describe(found, 10**12, 1, str(dataset))
 
