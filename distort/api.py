@@ -234,7 +234,8 @@ def dry_run(
     if measured:
         lines += [
             estimate.describe(measured, count * plan.crops, workers or cores(), os.fspath(dataset)),
-            f"\n{estimate.by_column(measured)}\n\nmeasured on {plural(measured.pictures, 'picture')}; nothing was written",
+            f"\n{estimate.by_column(measured)}\n\n"
+            f"measured on {plural(measured.pictures, 'picture')}; nothing was written",
         ]
     return "\n".join(lines)
 

@@ -83,7 +83,8 @@ def describe(dataset: Dataset) -> str:
     seen = f"{tqdm.format_interval(max(0, time.time() - status.seen))} ago" if status.seen else "never"
     columns = ", ".join(dataset.columns)
     lines = [
-        f"{dataset.storage.url}: {plural(plan.shards, 'shard')}, {plural(plan.pictures, 'picture')}, columns {columns}",
+        f"{dataset.storage.url}: {plural(plan.shards, 'shard')}, {plural(plan.pictures, 'picture')}, "
+        f"columns {columns}",
         f"shards     done {status.done}, running {status.running}{machines}, missing {status.missing}",
         f"speed      {speed} images/s over the last {WINDOW // 60} minutes of work, ETA {left}",
         f"last seen  {seen}",
