@@ -76,6 +76,7 @@ def _run(training: loop.Training, folder: RunFolder, here: World) -> None:
             evaluation.show(measured)
     if here.first:
         folder.finish()
+        click.echo(f"{folder.path / 'best.safetensors'}: the weights after epoch {training.state.best['epoch']}")
 
 
 def evaluate(

@@ -99,6 +99,8 @@ def test_the_log_has_images_per_second_waiting_losses_by_name_and_eta(cli, train
     monkeypatch.setattr("train.engine.loop.CHECK_EVERY", 1)
     output = cli(*training("expert")).output
     assert "images/s, waiting" in output
+    assert ", best so far\n" in output
+    assert output.rstrip().endswith("best.safetensors: the weights after epoch 1")
     line = next(line for line in output.splitlines() if line.startswith("epoch 1/1: 16/"))
     for part in ("96 images", "images/s", "waiting", "loss ", "ce ", "kl ", "ETA "):
         assert part in line

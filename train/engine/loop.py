@@ -275,4 +275,5 @@ def report(row: dict, epochs: int, best: bool) -> None:
     measured = {k: v for k, v in row.items() if k.startswith(("train_", "select_")) and k != "select_seconds"}
     terms = ", ".join(f"{name} {value:.4f}" for name, value in measured.items())
     rate = f", {row['images_per_s']} images/s, waiting {row['waiting']:.0%}" if "images_per_s" in row else ""
-    print(f"epoch {row['epoch']}/{epochs}: lr {row['lr']:.3g}, {terms}{rate}{' *' if best else ''}", flush=True)
+    mark = ", best so far" if best else ""
+    print(f"epoch {row['epoch']}/{epochs}: lr {row['lr']:.3g}, {terms}{rate}{mark}", flush=True)
