@@ -5,6 +5,7 @@ from __future__ import annotations
 from report.compare import compared
 from report.contents import Contents
 from report.tables.table import Column, Table, Text, number
+from shards.console import plural
 
 #: Under every table that has intervals.
 INTERVALS = (
@@ -54,11 +55,10 @@ def mcnemar(contents: Contents) -> Table | None:
         Column("p (Holm)", lambda row: Text(p_value(row["holm"]))),
     ]
     planned = sum(row["planned"] for row in records)
-    tests = "1 planned test" if planned == 1 else f"{planned} planned tests"
     note = (
         "Methods on the same pictures, two-sided: McNemar's exact test for one seed; for several, whether the "
         "interval over pictures and seeds holds 0. The last column is corrected (Holm) for the "
-        f"{tests}, models against their fine-tuned baselines, which come first, and apart for the "
+        f"{plural(planned, 'planned test')}, models against their fine-tuned baselines, which come first, and apart for the "
         f"other {len(records) - planned}."
     )
     return Table("mcnemar", "Method against method, picture by picture", note, columns, records)

@@ -11,6 +11,7 @@ from report.contents import Contents
 from report.tables.comparisons import INTERVALS, with_interval
 from report.tables.stacked import stacked
 from report.tables.table import Column, Table, Text, number
+from shards.console import plural
 
 SCORE = ("accuracy", "low", "high", "spread", "seeds", "n", "top5", "loss")
 GAIN = ("gain", "gain_low", "gain_high", "gain_reason")
@@ -134,8 +135,9 @@ def _note(contents: Contents, records: list[dict]) -> str:
     parts.append(f"{INTERVALS} A number in parentheses counts seeds.")
     for (dataset, arch), gains in _mean_gains(contents).items():
         mean = number(statistics.fmean(gains), 2, sign=True).main
-        rows = "1 lossy row" if len(gains) == 1 else f"{len(gains)} lossy rows"
-        parts.append(f"{dataset}, {arch}: the gain is {mean} points on average over {rows}.")
+        parts.append(
+            f"{dataset}, {arch}: the gain is {mean} points on average over {plural(len(gains), 'lossy row')}."
+        )
     reasons: dict[str, list[str]] = {}
     for (_, distortion, _, _), row in gains_by_place(contents).items():
         if row["gain"] is None:
