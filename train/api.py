@@ -107,6 +107,9 @@ def evaluate(
             raise ValueError(f"{val} has no labels, so accuracy cannot be measured")
         candidates = [Candidate.pretrained(arch, str(weights), data)] if arch and weights else []
         candidates += [Candidate.of_file(str(file), data, arch) for file in checkpoints]
+        if arch and not weights and all(candidate.model["arch"] != arch for candidate in candidates):
+            there = ", ".join(dict.fromkeys(candidate.model["arch"] for candidate in candidates))
+            raise ModelError(f"--arch {arch}: the checkpoints are of {there}; leave it out, or give its --weights")
         names = list(data.columns) if columns is None else list(columns)
         told = None if master is None else str(master)
         teams = assemble(list(router), candidates, told, otherwise, names) if router else []

@@ -104,8 +104,30 @@ def _has(method: str, option: str) -> bool:
     return any(option in parameter.opts for parameter in click_options(METHODS.load(method).Options))
 
 
+#: What other programs call an option -> what it is called here.
+CALLED = {
+    "model": "--arch",
+    "learning-rate": "--lr",
+    "batch-size": "--batch",
+    "bs": "--batch",
+    "wd": "--weight-decay",
+}
+
+
 class Commands(Group):
     """The fixed commands, and one for every method."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """An option that is not there is answered with those whose names are near, or that mean the same."""
+        try:
+            return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            name, command = error.option_name.lstrip("-"), error.ctx.command if error.ctx else self
+            there = {option.lstrip("-"): option for part in command.params for option in part.opts}
+            near = [there[option] for option in difflib.get_close_matches(name, there, cutoff=0.6)]
+            same = [CALLED[name]] if CALLED.get(name) in there.values() else near
+            hint = f" Did you mean {' or '.join(map(repr, same))}?" if same else ""
+            raise click.NoSuchOption(error.option_name, f"{error.message}{hint}", ctx=error.ctx) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Methods first."""
@@ -176,6 +198,13 @@ def evaluate_command(
         raise click.UsageError("give --checkpoint FILE, or --arch NAME with --weights, or both")
     if options["master"] and not {"switched", "soft"} & set(options["router"]):
         raise click.UsageError("--master is for --router switched and --router soft: give one of them too")
+    if options["otherwise"] != "nearest" and "headers" not in options["router"]:
+        raise click.UsageError("--otherwise is for --router headers: give it too")
+    for file in checkpoint:
+        if "," in file and not os.path.exists(file):
+            raise click.UsageError(
+                f"--checkpoint {file}: one file each, as in --checkpoint {' --checkpoint '.join(file.split(','))}"
+            )
     names = None if columns == "all" else names_in(columns)
     from train import evaluate
     from train.engine.evaluate import show

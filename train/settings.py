@@ -30,7 +30,9 @@ class Settings:
     protocol: Literal["paper", "refcode"] = option("paper", help="refcode: with the quirks of the authors' code.")
     quirks: str | None = option(None, help="Exactly these quirks, comma-separated; docs/train.md lists them.")
     accumulate: int = option(1, minimum=1, help="Pieces in which a rank computes its part of the batch.")
-    seed: int = option(0, minimum=0, help="Of the order of samples, fresh layers, dropout, flips and noise.")
+    seed: int = option(
+        0, minimum=0, maximum=2**63 - 1, help="Of the order of samples, fresh layers, dropout, flips and noise."
+    )
     select_on: Literal["holdout", "validation"] = option(
         "holdout", help="What steers learning rate and best epoch. validation: as the paper did."
     )

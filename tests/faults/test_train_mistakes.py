@@ -42,7 +42,7 @@ def refused(cli, digests, tmp_path, monkeypatch):
     ("method", "option"),
     [
         *[("finetune", name) for name in ("--lr", "--clip", "--weight-decay", "--warmup")],
-        ("expert", "--alpha"), ("stability", "--sigma"), ("augmix", "--weight"), ("pretransform", "--tv"),
+        ("expert", "--alpha"), ("pretransform", "--tv-scale"), ("augmix", "--weight"), ("pretransform", "--tv"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("value", ["inf", "1e999"])
@@ -256,3 +256,56 @@ def test_files_that_are_no_weights_get_our_own_words(refused, training, train_se
         assert said in answer
         assert "weights_only" not in answer
     assert not [warning for warning in recwarn if "pickle" in str(warning.message)]
+
+
+def test_a_quirk_of_another_method_and_an_empty_bin_are_named(refused, training):
+    said = refused(*training("finetune"), "--quirks", "bn-drift")
+    assert said == "quirk 'bn-drift' is one of stability; here there are early-stop, adam-reset, first-epoch"
+    arguments = training("master", "--bins", "clean/")
+    at = arguments.index("--column")
+    said = refused(*arguments[:at], *arguments[at + 2 :])
+    assert said == "bin 2 of --bins names no column, as in jpeg-10,jpeg-5"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--seed", 10**23], "Invalid value for '--seed'"),
+        (["--sigma", 25], "25.0 is not in the range 0.0<=x<=1.0"),
+    ],
+)
+def test_numbers_beyond_sense_are_refused(refused, training, given, said):
+    assert said.replace(".0", "") in refused(*training("stability"), *given).replace(".0", "")
+
+
+def test_mistakes_in_an_evaluation_are_refused_before_it(refused, weights, val_set, tmp_path):
+    def said(*options, out="r.json"):
+        return refused("evaluate", val_set, "--checkpoint", weights, "--columns", "clean", "--out", out, *options)
+
+    assert said(out="r.csv") == "--out r.csv: results are JSON, so its name must end in .json, as r.json"
+    assert said("--arch", "resnet18").startswith(
+        "--arch resnet18: the checkpoints are of shufflenet_v2_x0_5; leave"
+    )
+    assert said("--checkpoint", "a.pt,b.pt").endswith("one file each, as in --checkpoint a.pt --checkpoint b.pt")
+    assert said("--otherwise", "base") == "--otherwise is for --router headers: give it too"
+    loaded = load_checkpoint(weights)
+    weights = tmp_path / "expert.safetensors"
+    save_weights(loaded.network.net, weights, {**loaded.meta, "trained_on": "jpeg-10"})
+    assert said("--router").startswith("no expert was trained for lossless pictures, as the clean ones; there")
+
+
+def test_a_master_as_checkpoint_is_answered_with_the_option_for_it(refused, weights, val_set, tmp_path):
+    loaded = load_checkpoint(weights)
+    file = tmp_path / "master.safetensors"
+    save_weights(loaded.network.net, file, {**loaded.meta, "method": "master"})
+    said = refused("evaluate", val_set, "--checkpoint", file, "--out", "r.json")
+    assert said.endswith(f"is a master, which chooses among checkpoints: --router switched --master {file}")
+    assert load_checkpoint(str(file)).arch == loaded.arch
+
+
+def test_weights_without_a_description_are_exported_by_the_name_of_their_network(refused, weights, tmp_path):
+    bare = tmp_path / "bare.pt"
+    torch.save(load_checkpoint(weights).network.net.state_dict(), bare)
+    assert refused("export", bare, "--out", "o.pt2") == f"{bare} does not name its network: name it with --arch"
+    file = export(bare, tmp_path / "o.pt2", arch="shufflenet_v2_x0_5", side=64)
+    assert torch.export.load(file).module()(torch.zeros(1, 64, 64, 3, dtype=torch.uint8)).shape == (1, 3)

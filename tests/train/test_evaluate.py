@@ -153,7 +153,7 @@ def test_the_checkpoint_of_a_run_is_evaluated_like_its_weights(cli, val_set, wei
 def test_weights_that_do_not_name_their_network_need_an_arch(cli, val_set, tmp_path):
     torch.save(models.build("resnet18", 3).net.state_dict(), tmp_path / "bare.pth")
     result = cli("evaluate", val_set, "--checkpoint", tmp_path / "bare.pth", "--out", tmp_path / "r.json")
-    assert "does not name its network: give it as --arch NAME --weights" in result.output
+    assert "does not name its network: name it with --arch" in result.output
 
 
 def test_a_network_trained_on_other_classes_is_refused(cli, weights, make_tiles, make_set, tmp_path):

@@ -71,7 +71,12 @@ def test_usage_errors_need_no_pytorch_and_name_the_way_out():
         "exper train": "no command 'exper': did you mean 'expert'? there are finetune, expert, stability",
         "finetune train --alpha 1": "finetune has no option --alpha; expert, stability",
         "expert train --sigma 1": "expert has no option --sigma; stability has it",
-        "expert train --colunm jpeg-10": "Did you mean one of: '--column'",
+        "expert train --colunm jpeg-10": "Did you mean '--column'?",
+        "expert train --model resnet18": "No such option '--model'. Did you mean '--arch'?",
+        "export best.pt --model resnet18": "No such option '--model'. Did you mean '--arch'?",
+        "expert train --bs 8": "No such option '--bs'. Did you mean '--batch'?",
+        "expert train --seeds 8": "No such option '--seeds'. Did you mean '--seed'?",
+        "export best.pt --nothing": "No such option '--nothing'.",
         "expert train --optimiser adan": "'adan' is not one of 'adam', 'adamw', 'sgd'",
         "stability train": "Missing option '--val'",
     }

@@ -108,7 +108,9 @@ def test_quirks_are_chosen_one_by_one_among_those_of_the_method():
         choose_quirks(stability, "paper", "kl-sum,,bn-drift")
     with pytest.raises(ValueError, match="unknown quirk 'early': did you mean 'early-stop'"):
         choose_quirks(stability, "paper", "early")
-    with pytest.raises(ValueError, match="unknown quirk 'bn-drift': there are early-stop, adam-reset"):
+    with pytest.raises(
+        ValueError, match="quirk 'bn-drift' is one of stability; here there are early-stop, adam-reset"
+    ):
         choose_quirks(finetune, "paper", "bn-drift")
 
 

@@ -36,8 +36,12 @@ def require_output(out: Path) -> None:
 
 
 def require_results_file(out: Path) -> None:
-    """Raises ValueError unless ``out`` is new, or a results file that may be replaced."""
+    """Raises ValueError unless ``out`` is a new ``.json`` file, or a results file that may be replaced."""
     require_output(out)
+    if out.suffix != ".json":
+        raise ValueError(
+            f"--out {out}: results are JSON, so its name must end in .json, as {out.with_suffix('.json')}"
+        )
     try:
         there = json.loads(out.read_text())
     except FileNotFoundError:

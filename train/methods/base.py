@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from shards.console import names
-from shards.registry import unknown
+from shards.registry import UnknownName, unknown
 from train.methods.reads import Reads
 from train.recipes.schedules import Plateau
 
@@ -138,5 +138,15 @@ def choose_quirks(method: type[Method], protocol: str, chosen: str | None) -> fr
     quirks = names(chosen, "--quirks")
     for name in quirks:
         if name not in method.quirks:
-            raise unknown("quirk", name, method.quirks)
+            raise _unknown_quirk(name, method)
     return frozenset(quirks)
+
+
+def _unknown_quirk(name: str, method: type[Method]) -> UnknownName:
+    from train.methods import METHODS
+
+    having = [other for other in METHODS.own if name in METHODS.load(other).quirks]
+    if not having:
+        return unknown("quirk", name, method.quirks)
+    there = ", ".join(method.quirks) or "no quirks"
+    return UnknownName(f"quirk '{name}' is one of {', '.join(having)}; here there are {there}")

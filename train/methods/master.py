@@ -39,7 +39,9 @@ class Master(Method):
 
     def __init__(self, options: Any, context: Context) -> None:
         super().__init__(options, context)
-        self.bins = [listed(part) for part in options.bins.split("/")]
+        self.bins = [
+            listed(part, f"bin {number} of --bins") for number, part in enumerate(options.bins.split("/"), 1)
+        ]
         names = [name for part in self.bins for name in part]
         if len(self.bins) < 2 or len(set(names)) < len(names):
             raise ValueError(

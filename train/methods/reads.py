@@ -59,8 +59,11 @@ class Reads:
         return tuple(dict.fromkeys(found))
 
 
-def listed(columns: str) -> tuple[str, ...]:
-    """The names in a comma-separated list. Raises ValueError when there is none, one is empty or there twice."""
+def listed(columns: str, where: str = "--columns") -> tuple[str, ...]:
+    """The names in a comma-separated list. Raises ValueError when there is none, one is empty or there twice.
+
+    ``where`` is what the error calls the list.
+    """
     if not columns.strip(", "):
-        raise ValueError("--columns names no column, as in --columns jpeg-10,jpeg-5")
-    return tuple(names(columns, "--columns"))
+        raise ValueError(f"{where} names no column, as in jpeg-10,jpeg-5")
+    return tuple(names(columns, where))

@@ -44,7 +44,7 @@ class Stability(PaperMethod):
             None, minimum=0, help="Weight of KL summed over the paper's batch. Default: the protocol's."
         )
         sigma: float | None = option(
-            None, minimum=0, help="Of the noise, a fraction of the range. Default: the protocol's."
+            None, minimum=0, maximum=1, help="Of the noise, a fraction of the range. Default: the protocol's."
         )
 
     def __init__(self, options: Any, context: Context) -> None:

@@ -81,7 +81,9 @@ class Timm(Kind):
         try:
             return timm.create_model(name, **options)
         except (RuntimeError, OSError, ValueError) as error:
-            raise ModelError(f"--arch timm:{name}: {error}") from None
+            near = difflib.get_close_matches(name, timm.list_models(), n=1, cutoff=0.5) if ":" not in name else []
+            hint = f"; did you mean 'timm:{near[0]}'? timm.list_models() lists all" if near else ""
+            raise ModelError(f"--arch timm:{name}: {error}{hint}") from None
 
     def build(self, name: str, classes: int) -> Network:
         net = self._create(name, pretrained=False, num_classes=classes)

@@ -150,11 +150,21 @@ def load_checkpoint(file: str, classes: int | None = None, named: str | None = N
     state, meta = read_weights(file)
     if "arch" not in meta:
         if named is None:
-            raise ModelError(f"{file} does not name its network: give it as --arch NAME --weights {file}")
+            raise ModelError(f"{file} does not name its network: name it with --arch")
         meta = {**meta, "arch": named}
+        if classes is None:
+            classes = _classes(named, state)
+    if classes is not None and meta.get("method") == "master":
+        raise ModelError(f"{file} is a master, which chooses among checkpoints: --router switched --master {file}")
     network = rebuild(file, meta, classes, named)
     _fit(network, state, file, meta["arch"], new_head=False)
     return Loaded(network, meta["arch"], meta)
+
+
+def _classes(arch: str, state: Mapping[str, Tensor]) -> int | None:
+    """How many classes weights of ``arch`` are for, by their last layer; None when they do not fit it."""
+    shapes = [state[name].shape for name in build(arch, 2).head() if name in state]
+    return shapes[0][0] if shapes and shapes[0] else None
 
 
 def _fit(network: Network, given: Mapping[str, Tensor], source: str, arch: str, new_head: bool) -> None:

@@ -83,8 +83,9 @@ class Router(nn.Module):
             wanted = quality(header)
             return min(fit, key=lambda i: abs(quality(self.headers[i]) - wanted))
         if self.base is None or self.otherwise == "error":
+            what = "lossless pictures, as the clean ones" if header.codec == LOSSLESS else str(header)
             raise NoExpert(
-                f"no expert was trained for {header}; there are experts for {', '.join(self.columns)}"
+                f"no expert was trained for {what}; there are experts for {', '.join(self.columns)}"
                 + ("" if self.otherwise == "error" else "; a base network would answer it (--arch with --weights)")
             )
         return self.base
