@@ -58,8 +58,8 @@ def mcnemar(contents: Contents) -> Table | None:
     note = (
         "Methods on the same pictures, two-sided: McNemar's exact test for one seed; for several, whether the "
         "interval over pictures and seeds holds 0. The last column is corrected (Holm) for the "
-        f"{plural(planned, 'planned test')}, models against their fine-tuned baselines, which come first, and apart for the "
-        f"other {len(records) - planned}."
+        f"{plural(planned, 'planned test')}, models against their fine-tuned baselines, which come first, and "
+        f"apart for the other {len(records) - planned}."
     )
     return Table("mcnemar", "Method against method, picture by picture", note, columns, records)
 
