@@ -79,7 +79,7 @@ def correct(tree, dataset, train_set, val_set, weights, tmp_path, monkeypatch):
         if room != "train" or f"train {name}" in fixed:
             return fixed.get(f"{room} {name}", [dataset])
         given = [part for option, value in values.items() if option in options for part in (option, value)]
-        return [train_set, *given, *network, "--epochs", 1, "--batch", 16, "--holdout", 0.1]
+        return [train_set, *given, *network, "--epochs", 2, "--batch", 16, "--holdout", 0.1]
 
     return correct
 

@@ -95,3 +95,11 @@ def test_on_a_cpu_a_network_uses_freed_memory_again(run):
     assert done.returncode == 0, done.stderr
     returned, kept = ([int(count) for count in line.split()[1:]] for line in done.stdout.splitlines())
     assert median(kept) < min(returned) / 10  # page faults of a batch; the first ones find nothing freed
+
+
+def test_a_selection_loss_that_is_not_finite_ends_every_rank(start, training, tmp_path):
+    run = start(*training("finetune", "--lr", 1e30, "--batch", 96), ranks=2)
+    _, error = run.communicate(timeout=120)
+    assert run.returncode == 1
+    assert error.count("the loss is not finite in epoch 1 (select_loss ") == 2
+    assert not (tmp_path / "run" / "best.safetensors").exists()
