@@ -13,6 +13,7 @@ from shards.atomic import require_local
 from shards.dataset import Dataset
 from train import export, fit
 from train.engine.checks import require_logits
+from train.engine.job import _recipe
 from train.methods import METHODS
 from train.methods.base import Context
 from train.networks.models import build, load_checkpoint, save_weights
@@ -118,7 +119,7 @@ def test_damaged_starting_weights_are_noticed_before_training(cli, training, dam
     run = cli(*training("finetune", "--weights", damaged))
     assert run.exit_code == 1
     assert "the loss is not finite before training (select_loss nan" in run.output
-    assert "are the starting weights damaged?" in run.output
+    assert "the starting weights are damaged" in run.output
 
 
 def test_an_evaluation_names_the_checkpoint_and_the_column_without_a_finite_answer(
@@ -309,3 +310,12 @@ def test_weights_without_a_description_are_exported_by_the_name_of_their_network
     assert refused("export", bare, "--out", "o.pt2") == f"{bare} does not name its network: name it with --arch"
     file = export(bare, tmp_path / "o.pt2", arch="shufflenet_v2_x0_5", side=64)
     assert torch.export.load(file).module()(torch.zeros(1, 64, 64, 3, dtype=torch.uint8)).shape == (1, 3)
+
+
+def test_what_a_method_cannot_use_is_said(refused, training):
+    assert refused(*training("deepcloak", "--column", "clean")).startswith("--column clean: DeepCloak compares a")
+    settings = Settings.of(
+        "batchnorm", train="t", val="v", arch="resnet18", weights="w", out="o", column="jpeg-10", lr=0.1
+    )
+    _, notes = _recipe(settings, METHODS.load("batchnorm")(settings.options, Context("resnet18")))
+    assert notes == ["--lr has no effect: batchnorm trains no weights by gradients"]

@@ -212,6 +212,8 @@ def _recipe(settings: Settings, method: Method) -> tuple[FullRecipe, list[str]]:
             f"the paper gives no learning rate for {settings.method} of {settings.arch}{where}"
             f"{' from scratch' if settings.weights == 'none' else ''}: using {default.lr:g}"
         )
+    if default.published and not default.lr and given.lr is not None:
+        notes.append(f"--lr has no effect: {settings.method} trains no weights by gradients")
     return given.filled(default.lr, default.batch, default.epochs), notes
 
 

@@ -263,7 +263,10 @@ def not_finite(epoch: int, losses: dict[str, float], where: str = "") -> str:
     """The message about losses that are not finite; in epoch 0 those of the network before training."""
     terms = ", ".join(f"{name} {value:g}" for name, value in losses.items())
     if not epoch:
-        return f"the loss is not finite before training ({terms}): are the starting weights damaged?"
+        return (
+            f"the loss is not finite before training ({terms}): the starting weights are damaged, or their "
+            "answers too large for --amp fp16"
+        )
     return (
         f"the loss is not finite in epoch {epoch} ({terms}); {where}lower --lr, or use --amp bf16 or none. "
         f"{checkpoint.LAST} was saved before"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from train.methods.base import Defaults, Losses, Method
+from train.methods.base import Context, Defaults, Losses, Method
 from train.methods.reads import CLEAN, Reads
 from train.options import option
 
@@ -31,6 +31,11 @@ class DeepCloak(Method):
     class Options:
         column: str = option(help="The distortion whose features are masked, as jpeg-10.")
         percent: float = option(1.0, minimum=0, below=100, help="Of the features that become zero.")
+
+    def __init__(self, options: Any, context: Context) -> None:
+        super().__init__(options, context)
+        if options.column == CLEAN:
+            raise ValueError("--column clean: DeepCloak compares a distortion with the clean pictures: name one")
 
     def reads(self) -> Reads:
         return Reads((CLEAN, self.options.column))
