@@ -260,6 +260,8 @@ def _unknown(text: grammar.StepName, known: list[str]) -> str:
         return "a step is missing: distortions are joined by single '+', as in 'noise-20+jpeg-10'"
     if re.search(r"[;|/\s]", str(text)):
         return f"unknown distortion '{text}': distortions are separated by commas, as in 'jpeg-10,webp-20'"
+    if str(text) == "clean":
+        return "'clean' is no distortion: every dataset has that column"
     # Also without the dash, as in jpeg10.
     written = re.fullmatch(r"(.*?)[_=]?([0-9.]*)", text.name) if text.value is None else None
     candidates = {text.name.lower(): text.value}

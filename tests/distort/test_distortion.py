@@ -11,6 +11,7 @@ from distort.distortion import PRESETS, DistortionError, generator, parse, parse
 @pytest.mark.parametrize(
     ("name", "message"),
     [
+        ("jpeg-10+clean", "'clean' is no distortion: every dataset has that column"),
         ("jpg-10", "unknown distortion 'jpg-10': did you mean 'jpeg-10'?"),
         ("bgp-41", "unknown distortion 'bgp-41': did you mean 'bpg-41'?"),
         ("papr", "unknown distortion 'papr': did you mean 'paper'?"),
