@@ -55,7 +55,7 @@ def test_datasets_named_as_packages_do_not_hide_them(tmp_path):
     for name in ("train", "report"):
         (tmp_path / name / "clean").mkdir(parents=True)
     done = subprocess.run(
-        [sys.executable, "-c", "import report, train; train.fit, report.build"], cwd=tmp_path,
+        [sys.executable, "-c", "import report, train; assert report.__file__ and train.__file__"], cwd=tmp_path,
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         capture_output=True, text=True,
     )  # fmt: skip

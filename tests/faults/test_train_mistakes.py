@@ -89,12 +89,6 @@ def test_a_path_made_of_a_url_is_a_url_and_a_colon_in_a_name_is_not(tmp_path):
         require_local(path)
 
 
-def test_a_file_goes_into_a_folder_that_is_not_there_yet(weights, tmp_path):
-    file = tmp_path / "new" / "folder" / "expert.pt2"
-    assert export(weights, file, side=64) == file
-    assert file.is_file()
-
-
 def test_a_selection_loss_that_is_not_finite_ends_the_run_before_its_weights_are_written(cli, training, tmp_path):
     # One step at an absurd rate: the loss of the step itself is that of the starting weights, which is fine.
     run = cli(*training("finetune", "--lr", 1e30, "--batch", 96))
@@ -308,7 +302,7 @@ def test_weights_without_a_description_are_exported_by_the_name_of_their_network
     bare = tmp_path / "bare.pt"
     torch.save(load_checkpoint(weights).network.net.state_dict(), bare)
     assert refused("export", bare, "--out", "o.pt2") == f"{bare} does not name its network: name it with --arch"
-    file = export(bare, tmp_path / "o.pt2", arch="shufflenet_v2_x0_5", side=64)
+    file = export(bare, tmp_path / "a" / "new folder" / "o.pt2", arch="shufflenet_v2_x0_5", side=64)
     assert torch.export.load(file).module()(torch.zeros(1, 64, 64, 3, dtype=torch.uint8)).shape == (1, 3)
 
 
