@@ -41,12 +41,10 @@ def declare(
                 dataset.storage.create(file, (json.dumps(column, indent=2, sort_keys=True) + "\n").encode())
             vars(dataset).pop("columns", None)  # read again, with the new one
         if clash := _clash(dataset, name, column, any_version, again):
-            if not dataset.committed(name):
-                clash = clash.removesuffix(ADVICE) + UNUSED.format(
-                    folder=f"{dataset.storage.url}/{column_folder(name)}"
-                )
+            unused = UNUSED.format(folder=f"{dataset.storage.url}/{column_folder(name)}")
             raise DatasetError(
                 f"{dataset.storage.url}: new shards of column '{name}' would differ from its {COLUMN}:{clash}"
+                f"{ADVICE if dataset.committed(name) else unused}"
             )
 
 
@@ -74,7 +72,7 @@ def check(dataset: Dataset, specs: tuple[str, ...], any_version: bool = False) -
     for name, column in described:
         if clash := _clash(dataset, name, column, any_version):
             raise UnfitNode(
-                f"{here} would make other bytes than column '{name}' of {dataset.storage.url} has:{clash}"
+                f"{here} would make other bytes than column '{name}' of {dataset.storage.url} has:{clash}{ADVICE}"
             )
     return distortions
 
@@ -104,7 +102,7 @@ def _column(name: str, extension: str, steps: list[dict]) -> tuple[str, dict]:
         if not (isinstance(step["settings"], dict) and isinstance(versions, dict)):
             raise DistortionError(f"{step['name']}: settings() and versions() must return dicts")
         if wrong := [library for library, version in versions.items() if not isinstance(version, str)]:
-            raise DistortionError(f"{step['name']}: versions() must give strings, as {wrong[0]} does not have")
+            raise DistortionError(f"{step['name']}: versions() must give strings; that of {wrong[0]} is not one")
     try:
         return name, json.loads(json.dumps({"column": name, "extension": extension, "steps": steps}))
     except TypeError as error:
@@ -112,7 +110,7 @@ def _column(name: str, extension: str, steps: list[dict]) -> tuple[str, dict]:
 
 
 def _clash(dataset: Dataset, name: str, column: dict, any_version: bool, again: bool = False) -> str:
-    """How ``column`` differs from the dataset's ``column.json``, with advice; empty when they agree.
+    """How ``column`` differs from the dataset's ``column.json``, on lines of their own; empty when they agree.
 
     Finished clean crops are not compared. For other finished columns, versions are not compared.
     """
@@ -120,7 +118,7 @@ def _clash(dataset: Dataset, name: str, column: dict, any_version: bool, again: 
     if finished and name == CLEAN:
         return ""
     differences = list(_differences(dataset.columns.get(name) or {}, column, any_version or finished))
-    return "\n  ".join(["", *differences]) + ADVICE if differences else ""
+    return "\n  ".join(["", *differences])
 
 
 def _differences(there: dict, now: dict, any_version: bool, prefix: str = "") -> Iterator[str]:

@@ -24,7 +24,7 @@ from distort.units import CHUNK, REMOTE_CHUNK, PictureWork, Shards
 from shards.clients import INDEX, write_indexes
 from shards.dataset import Dataset
 from shards.errors import DatasetError
-from shards.plan import FILE, MANIFEST, Plan, check_manifest, column_folder, open_manifest
+from shards.plan import FILE, MANIFEST, Plan, check_manifest, column_folder, dataset_around, open_manifest
 from shards.storage import PARTIAL, Storage
 
 
@@ -78,9 +78,8 @@ def require_apart(dataset: str) -> None:
     storage.require_folders()
     if not storage.local or storage.exists(FILE):
         return
-    for folder in Path(os.path.realpath(storage.root)).parents:
-        if os.path.isfile(folder / FILE):
-            raise DatasetError(f"{dataset} is inside the dataset {folder}; choose a folder outside it")
+    if folder := dataset_around(Path(os.path.realpath(storage.root))):
+        raise DatasetError(f"{dataset} is inside the dataset {folder}; choose a folder outside it")
 
 
 def create(dataset: str, plan: Plan, manifest: pa.Table) -> Dataset:

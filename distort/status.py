@@ -77,7 +77,7 @@ def describe(dataset: Dataset) -> str:
     status, plan = look(dataset), dataset.plan
     with ThreadPoolExecutor(16) as pool:
         bad = sum(pool.map(dataset.bad_pictures, dataset.shards_with_errors()))
-    machines = f" on {status.machines} machine{'s' * (status.machines != 1)}" if status.running else ""
+    machines = f" on {plural(status.machines, 'machine')}" if status.running else ""
     speed = "–" if status.speed is None else f"{status.speed:,.1f}"
     left = "–" if status.left is None else tqdm.format_interval(status.left)
     seen = f"{tqdm.format_interval(max(0, time.time() - status.seen))} ago" if status.seen else "never"

@@ -22,6 +22,7 @@ from report.figures import FIGURES, NothingToShow, Spec
 from report.tables import TABLES
 from report.tables.table import cell
 from shards.atomic import require_local
+from shards.plan import dataset_around
 
 DPI = 200
 #: Why a table of ``Contents`` may be empty.
@@ -39,9 +40,8 @@ FILES = "report.json"  #: lists the files of a report, so that the next one can 
 def require_free(out: Path) -> None:
     """Raises ValueError if ``out`` is a url, lies in a dataset, or holds a page that no earlier report wrote."""
     require_local(out)
-    for folder in (out, *out.absolute().parents):
-        if (folder / "dataset.json").exists():
-            raise ValueError(f"{out} is a dataset or inside one ({folder}): choose another --out")
+    if folder := dataset_around(out.absolute()):
+        raise ValueError(f"{out} is a dataset or inside one ({folder}): choose another --out")
     foreign = [name for name in ("index.html", "tables", "figures", "pictures") if (out / name).exists()]
     if foreign and not (out / FILES).is_file():
         raise ValueError(f"{out / foreign[0]} exists but was not written by a report: choose another --out")

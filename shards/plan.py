@@ -41,6 +41,11 @@ MANIFEST_SCHEMA = pa.schema(
 )
 
 
+def dataset_around(place: Path) -> Path | None:
+    """The local dataset that ``place`` is, or is inside; None when there is none."""
+    return next((folder for folder in (place, *place.parents) if (folder / FILE).is_file()), None)
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a dataset is made of, independent of its columns and of the machines that make it.

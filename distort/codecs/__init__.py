@@ -78,15 +78,16 @@ def load(name: str) -> type[Step]:
     imported.
     """
     module, _, attribute = _registry()[name].partition(":")
+    registered = f"'{name}' is registered as {module}:{attribute}"
     try:
         step = getattr(importlib.import_module(module), attribute)
     except AttributeError as error:
-        raise ImportError(f"'{name}' is registered as {module}:{attribute}: {error}") from error
+        raise ImportError(f"{registered}: {error}") from error
     if not (isinstance(step, type) and issubclass(step, Step)):
-        raise ImportError(f"'{name}' is registered as {module}:{attribute}, which is neither a Codec nor a Filter")
+        raise ImportError(f"{registered}, which is neither a Codec nor a Filter")
     called = getattr(step, "name", None)
     if wrong := lacking(step) or ("" if called == name else f"its name is {called!r}"):
-        raise ImportError(f"'{name}' is registered as {module}:{attribute}: {wrong}")
+        raise ImportError(f"{registered}: {wrong}")
     return step
 
 

@@ -39,7 +39,7 @@ class Ray(Engine):
 
     def __init__(self, function: Function, workers: int | None = None, address: str | None = None):
         super().__init__(function, workers, address)
-        self.check(address)
+        self.check(address)  # again: planning may have taken hours
         self.ray = _connect(address)
         self.task = self.ray.remote(num_cpus=1, max_retries=0)(_task)
         self.pickled = pickle.dumps(function)
@@ -54,7 +54,7 @@ class Ray(Engine):
             raise OSError("--engine ray needs Ray: pip install 'codecproof[ray]'")
         if address and ":" not in address and address not in ("auto", "local"):
             raise OSError(f"--address {address} has no port: give HOST:PORT, as in head:6379")
-        _knock(address or os.environ.get("RAY_ADDRESS") or "auto")
+        _knock(_address(address))
 
     def _limit(self) -> int:
         return self.workers or 2 * max(1, int(self.ray.cluster_resources().get("CPU", 0)))
@@ -143,7 +143,7 @@ def _connect(address: str | None) -> Any:
         os.environ.setdefault(name, value)
     import ray
 
-    address = address or os.environ.get("RAY_ADDRESS") or "auto"
+    address = _address(address)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -154,6 +154,10 @@ def _connect(address: str | None) -> Any:
         for number, handler in before.items():  # Ray installs handlers that would skip our clean-up
             signal.signal(number, handler)
     return ray
+
+
+def _address(given: str | None) -> str:
+    return given or os.environ.get("RAY_ADDRESS") or "auto"
 
 
 def _knock(address: str) -> None:

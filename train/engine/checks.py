@@ -14,7 +14,7 @@ import torch
 from shards.atomic import require_local
 from shards.dataset import Dataset
 from shards.errors import DatasetError
-from shards.plan import FILE as PLAN
+from shards.plan import dataset_around
 from train.engine.distributed import World
 from train.feed import slices
 from train.feed.reading import Survey
@@ -30,9 +30,8 @@ def require_output(out: Path) -> None:
     there = next(folder for folder in folders if folder.exists() and folder != out.absolute())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise ValueError(f"--out {out} cannot be written: {there} is not a folder or is read-only")
-    for folder in folders:
-        if (folder / PLAN).is_file():
-            raise ValueError(f"--out {out} would write into the dataset {folder}: choose a place outside it")
+    if folder := dataset_around(out.absolute()):
+        raise ValueError(f"--out {out} would write into the dataset {folder}: choose a place outside it")
 
 
 def require_results_file(out: Path) -> None:
