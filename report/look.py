@@ -188,8 +188,8 @@ def bars(ax: Axes, x: float, low: float, high: float, codec: str, series: str) -
 
 def fix_layout(figure: Figure) -> None:
     """Lay a figure out once and for all, so that drawing it needs no further pass. Needs all but its labels."""
-    if figure.get_layout_engine():
-        figure.draw_without_rendering()
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
         figure.set_layout_engine(None)  # "none" would leave an engine that costs a pass and does nothing
 
 

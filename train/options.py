@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 from dataclasses import MISSING, field
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -27,10 +28,11 @@ def option(default: Any = MISSING, *, help: str, **more: Any) -> Any:
     return field(default=default, metadata={"help": help, **more})
 
 
-def click_options(options: type) -> list[click.Option]:
+@functools.cache
+def click_options(options: type) -> tuple[click.Option, ...]:
     """A ``click.Option`` for every field of the dataclass that ``option`` made, in their order."""
     hints = get_type_hints(options)
-    return [_click(item, hints[item.name]) for item in dataclasses.fields(options) if "help" in item.metadata]
+    return tuple(_click(item, hints[item.name]) for item in dataclasses.fields(options) if "help" in item.metadata)
 
 
 def _click(item: dataclasses.Field, hint: Any) -> click.Option:

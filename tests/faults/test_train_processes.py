@@ -55,7 +55,7 @@ def test_workers_end_with_the_block_even_in_the_middle_or_stopped(data):
     ("number", "reason"),
     [
         (signal.SIGKILL, r"a data worker was killed \(SIGKILL\): out of memory"),
-        (signal.SIGHUP, r"a data worker died \(signal SIGHUP\)"),
+        (signal.SIGUSR2, r"a data worker died \(signal SIGUSR2\)"),
     ],
 )
 def test_a_worker_that_dies_is_an_error_with_its_reason(data, number, reason):
@@ -107,6 +107,11 @@ class Processes:
                 continue
         return found
 
+    def parents(self) -> dict[int, int]:
+        return {
+            pid: int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in self.alive()
+        }
+
     def require_gone(self) -> None:
         until = time.monotonic() + SECONDS
         while self.alive() and time.monotonic() < until:
@@ -123,11 +128,11 @@ def training(data, start, tmp_path, monkeypatch):
     processes = Processes(str(tmp_path))
     monkeypatch.setenv("MARK", str(tmp_path))
 
-    def training(*options, before=(), torchrun=False, out=tmp_path / "run", **environment):
+    def training(*options, before=(), ranks=1, torchrun=False, **environment):
         arguments = [
             "finetune", data[0], "--val", data[1], "--column", "jpeg-10",
             "--arch", "shufflenet_v2_x0_5", "--weights", "none", "--select-on", "validation", "--batch", 4,
-            "--workers", 2, "--device", "cpu", "--test-columns", "none", "--out", out, *options,
+            "--workers", 2, "--device", "cpu", "--test-columns", "none", "--out", tmp_path / "run", *options,
         ]  # fmt: skip
         if before:
             process = subprocess.Popen(
@@ -135,7 +140,7 @@ def training(data, start, tmp_path, monkeypatch):
                 text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             )  # fmt: skip
         else:
-            process = start(*arguments, ranks=2 if torchrun else 1, torchrun=torchrun)
+            process = start(*arguments, ranks=ranks, torchrun=torchrun)
         processes.group = process.pid
         return process, processes
 
@@ -172,22 +177,27 @@ def test_a_training_does_not_depend_on_the_size_of_shared_memory(training):
     processes.require_gone()
 
 
-def test_a_killed_rank_or_launcher_takes_all_others_along(training, tmp_path):
-    for victim in ("rank", "torchrun"):
-        out = tmp_path / victim
-        process, processes = training("--epochs", 10**6, torchrun=True, out=out)
-        until_trained(process, out / "metrics.csv")
-        parents = {}
-        for pid in processes.alive():
-            parents[pid] = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        ranks = [pid for pid, parent in parents.items() if parent == process.pid]
-        assert len(ranks) == 2
-        os.kill(ranks[1] if victim == "rank" else process.pid, signal.SIGKILL)
-        _, error = process.communicate(timeout=100)
-        assert process.returncode != 0
-        processes.require_gone()
-        if victim == "rank":
-            assert "lost the others" in error
+def test_a_killed_rank_takes_all_others_along(training, tmp_path):
+    """As under srun: no launcher ends the others."""
+    process, processes = training("--epochs", 10**6, ranks=2)
+    until_trained(process, tmp_path / "run" / "metrics.csv")
+    parents = processes.parents()
+    (other,) = (pid for pid, parent in parents.items() if parent == parents[process.pid] and pid != process.pid)
+    os.kill(other, signal.SIGKILL)
+    _, error = process.communicate(timeout=100)
+    assert process.returncode != 0
+    assert "lost the others" in error
+    processes.require_gone()
+
+
+def test_a_killed_launcher_takes_all_ranks_along(training, tmp_path):
+    process, processes = training("--epochs", 10**6, ranks=2, torchrun=True)
+    until_trained(process, tmp_path / "run" / "metrics.csv")
+    assert list(processes.parents().values()).count(process.pid) == 2
+    process.kill()
+    process.communicate(timeout=100)
+    assert process.returncode != 0
+    processes.require_gone()
 
 
 def test_a_rank_whose_launcher_dies_before_it_meets_the_others_ends(training):

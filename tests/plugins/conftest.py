@@ -45,12 +45,13 @@ def installed() -> Iterator[Callable[..., Plugin]]:
 
 
 @pytest.fixture(scope="session")
-def plugin(once, installed) -> Callable[[str], Plugin]:
-    """``plugin("codec")`` installs tests/plugins/codec with pip, outside the environment of the tests."""
+def plugin(once, installed) -> Callable[..., Plugin]:
+    """``plugin("codec", …)`` installs tests/plugins/codec with pip, outside the environment of the tests."""
 
     @functools.cache
-    def plugin(name: str) -> Plugin:
-        return installed(once(f"plugin-{name}", functools.partial(install, HERE / name)) / "installed")
+    def plugin(*names: str) -> Plugin:
+        made = [once(f"plugin-{name}", functools.partial(install, HERE / name)) for name in names]
+        return installed(*(folder / "installed" for folder in made))
 
     return plugin
 

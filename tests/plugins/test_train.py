@@ -31,7 +31,7 @@ def table1(dataset, results):
 
 @pytest.mark.slow
 def test_a_method_of_another_package(plugin, run, train_set, val_set, weights, tmp_path):
-    method = plugin("method")
+    method = plugin("method", "network")
     listed = " ".join(method.run("train", "--help").stdout.split())
     assert "alike A method of the package codecproof-alike." in listed
     assert "--layer TEXT" in method.run("train", "alike", "--help").stdout
@@ -54,7 +54,7 @@ def test_a_method_of_another_package(plugin, run, train_set, val_set, weights, t
 
 @pytest.mark.slow
 def test_a_network_of_another_package(plugin, train_set, val_set, tmp_path, run):
-    network = plugin("network")
+    network = plugin("method", "network")
     arguments = ["finetune", train_set, "--val", val_set, "--column", "jpeg-10", "--weights", "none", *SHORT,
                  "--out", tmp_path / "run"]  # fmt: skip
     wrong = network.run("train", *arguments, "--arch", "tiny:none")

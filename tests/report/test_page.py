@@ -305,16 +305,15 @@ AXE = next(Path(__file__).parents[1].glob("node_modules/axe-core/axe.min.js"), N
 
 @in_a_browser
 @pytest.mark.skipif(AXE is None, reason="no axe-core: npm ci --prefix tests")
-@pytest.mark.parametrize(
-    ("scheme", "width", "rules"),
-    [("light", 1440, {}), ("light", 390, {}), ("dark", 820, {"runOnly": ["color-contrast"]})],
-)
-def test_an_accessibility_checker_finds_nothing(built, browser, scheme, width, rules):
-    """All rules on a wide and on a narrow page; a dark page differs in its colours alone."""
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+@pytest.mark.parametrize(("scheme", "rules"), [("light", {}), ("dark", {"runOnly": ["color-contrast"]})])
+def test_an_accessibility_checker_finds_nothing(built, browser, scheme, rules):
+    """On a narrow page, where tables scroll; a dark page differs in its colours alone."""
+    page = browser.new_page(viewport={"width": 390, "height": 900}, color_scheme=scheme)
     page.goto((built / "index.html").as_uri())
     page.add_script_tag(path=str(AXE))
-    found = page.evaluate("rules => axe.run(rules)", rules)
+    found = page.evaluate(
+        "rules => axe.run({...rules, resultTypes: ['violations']})", rules
+    )  # all elements of these
     assert found["passes"]
     assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found["violations"]] == []
     page.close()

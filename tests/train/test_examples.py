@@ -1,8 +1,6 @@
 """The examples run as they stand."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -36,13 +34,12 @@ def test_the_readmes_training_in_python_runs(train_set, val_set, weights, tmp_pa
     assert (tmp_path / "report" / "index.html").exists()
 
 
-def test_the_whole_way_in_python(make_tiles, tmp_path, monkeypatch, capsys):
+def test_the_whole_way_in_python(make_tiles, run, tmp_path, monkeypatch, capsys):
     for split, count in (("train", 20), ("val", 5)):
         make_tiles(tmp_path / "pictures" / split, count, count)
     monkeypatch.syspath_prepend(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
-    code = f"import sys; sys.path.insert(0, {str(ROOT / 'examples')!r})\n{WHOLE_WAY}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = run("python", "-c", f"import sys; sys.path.insert(0, {str(ROOT / 'examples')!r})\n{WHOLE_WAY}")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "report" / "index.html").exists()
     made = [file.stat().st_mtime_ns for file in sorted(tmp_path.glob("out/runs/*/last.*"))]

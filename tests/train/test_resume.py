@@ -51,7 +51,7 @@ def assert_same_run(one, two, state_of):
 
 
 LONG = ("--epochs", 2, "--batch", 8, "--flip")
-KILLED = ("--checkpoint-minutes", 0, "--resume")  #: a checkpoint after every step
+KILLED = ("--checkpoint-minutes", 0)  #: a checkpoint after every step
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_killed_in_mid_epoch_and_resumed_equals_uninterrupted_bit_for_bit(cli, t
     there = checkpoint.load(run / "last.pt")["state"]
     assert (there["epoch"], len(there["history"])) == (1, 2)
     assert not (run / "finished").exists()
-    resumed = cli(*training("expert", *LONG, *KILLED, "--workers", 2))
+    resumed = cli(*training("expert", *LONG, "--resume", "--workers", 2))
     assert resumed.exit_code == 0, resumed.output
     assert "epoch 1/2" not in resumed.output
     assert_same_run(whole, run, state_of)
@@ -82,7 +82,7 @@ def test_killed_in_mid_epoch_and_resumed_equals_uninterrupted_bit_for_bit(cli, t
 
 def test_in_mid_epoch_workers_and_shuffle_may_change_and_nothing_else_does(cli, training, killed, state_of):
     """The rest of the epoch keeps the order in which it began."""
-    resumed = cli(*training("expert", *LONG, *KILLED, "--workers", 3, "--shuffle", 7))
+    resumed = cli(*training("expert", *LONG, "--resume", "--workers", 3, "--shuffle", 7))
     assert resumed.exit_code == 0, resumed.output
     assert_same_run(*killed, state_of)
 
@@ -100,11 +100,11 @@ def test_one_rank_goes_on_as_two(start, training, interrupted):
 
 def test_two_ranks_killed_and_resumed_equal_two_ranks_uninterrupted(start, training, tmp_path, state_of):
     whole = start(*training("expert", *LONG, "--accumulate", 2, out="whole"), ranks=2)
-    arguments = training("expert", *LONG, *KILLED, "--accumulate", 2, out="killed")
-    process = start(*arguments, ranks=2)
+    arguments = training("expert", *LONG, "--accumulate", 2, out="killed")
+    process = start(*arguments, *KILLED, ranks=2)
     wait_for_mid_epoch(process, tmp_path / "killed" / "last.pt")
     kill(process)
-    again = start(*arguments, ranks=2)
+    again = start(*arguments, "--resume", ranks=2)
     for run in (whole, again):
         output, error = run.communicate()
         assert run.returncode == 0, error
@@ -116,24 +116,24 @@ def test_two_ranks_killed_and_resumed_equal_two_ranks_uninterrupted(start, train
 def test_killed_while_an_epoch_is_evaluated_and_resumed_equals_uninterrupted(
     cli, training, monkeypatch, tmp_path, state_of, workers
 ):
-    arguments = training("finetune", "--epochs", 2, "--workers", workers, *KILLED)
+    arguments = training("finetune", "--epochs", 2, "--workers", workers)
     whole = cli(*training("finetune", "--epochs", 2, "--workers", workers, out="whole"))
     assert whole.exit_code == 0, whole.output
     select = Training.select
     with monkeypatch.context() as patch:
         patch.setattr(Training, "select", lambda self: select(self) if not self.state.epoch else exit(9))
-        assert cli(*arguments).exit_code == 9
+        assert cli(*arguments, *KILLED).exit_code == 9
     there = checkpoint.load(tmp_path / "run" / "last.pt")["state"]
     assert (there["epoch"], there["step"]) == (0, 119 * 9 // 10 // 16)
-    resumed = cli(*arguments)
+    resumed = cli(*arguments, "--resume")
     assert resumed.exit_code == 0, resumed.output
     assert_same_run(tmp_path / "whole", tmp_path / "run", state_of)
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 0)])
 def test_a_signal_leaves_a_checkpoint_to_go_on_from(cli, start, training, tmp_path, number, status):
-    arguments = training("finetune", "--epochs", 50, *KILLED)
-    process = start(*arguments)
+    arguments = training("finetune", "--resume", "--epochs", 50)
+    process = start(*arguments, *KILLED)
     last = tmp_path / "run" / "last.pt"
     wait_for_mid_epoch(process, last)
     process.send_signal(number)
