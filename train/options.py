@@ -75,7 +75,8 @@ _PYTHON: dict[type, tuple[Any, str]] = {
 def check(values: object) -> None:
     """Raises ValueError when a field of an options dataclass is outside its bounds or of another type."""
     context = click.Context(click.Command("check"))
-    for parameter in click_options(type(values)):
+    kind: type = type(values)
+    for parameter in click_options(kind):
         value = getattr(values, parameter.name or "")
         if value is None and not parameter.required:
             continue

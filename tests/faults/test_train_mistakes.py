@@ -298,11 +298,11 @@ def test_a_master_as_checkpoint_is_answered_with_the_option_for_it(refused, weig
     assert load_checkpoint(str(file)).arch == loaded.arch
 
 
-def test_weights_without_a_description_are_exported_by_the_name_of_their_network(refused, weights, tmp_path):
+def test_weights_without_a_description_are_exported_by_the_name_of_their_network(refused, tmp_path):
     bare = tmp_path / "bare.pt"
-    torch.save(load_checkpoint(weights).network.net.state_dict(), bare)
+    torch.save(build("master", 3).net.state_dict(), bare)
     assert refused("export", bare, "--out", "o.pt2") == f"{bare} does not name its network: name it with --arch"
-    file = export(bare, tmp_path / "a" / "new folder" / "o.pt2", arch="shufflenet_v2_x0_5", side=64)
+    file = export(bare, tmp_path / "a" / "new folder" / "o.pt2", arch="master", side=64)
     assert torch.export.load(file).module()(torch.zeros(1, 64, 64, 3, dtype=torch.uint8)).shape == (1, 3)
 
 

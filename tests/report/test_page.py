@@ -42,9 +42,11 @@ def browser():
 @pytest.fixture
 def opened(browser):
     """Open a report; returns the page, what its console said, and what it asked the network for."""
+    pages = []
 
     def visit(folder, **options):
         page = browser.new_page(viewport={"width": 1200, "height": 900}, **options)
+        pages.append(page)
         said, asked = [], []
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
@@ -52,7 +54,9 @@ def opened(browser):
         page.goto((folder / "index.html").as_uri())
         return page, said, [url for url in asked[1:] if not url.startswith("data:")]
 
-    return visit
+    yield visit
+    for page in pages:
+        page.close()
 
 
 def test_every_table_and_figure_is_there_in_every_format(built):
@@ -70,6 +74,9 @@ def test_every_table_and_figure_is_there_in_every_format(built):
     for figure in names:
         assert {f"figures/{figure}.{extension}" for extension in ("svg", "png", "csv")} <= files, figure
     assert "figures/fig3-artifacts.png" in files
+    listed = json.loads((built / "report.json").read_text())["files"]
+    assert files == {*listed, "report.json"}
+    assert (built / "index.html").stat().st_size < 3e6
 
 
 def test_the_page_names_nothing_outside_itself_but_its_own_files(built):
