@@ -104,7 +104,9 @@ def compare(paths: tuple[str, ...], results: tuple[str, ...], published: tuple[s
     contents = _collect(paths, results, published or ("marie2022",))
     made = make(contents)
     if made is None:
-        have = ", ".join(sorted({row["distortion"] for row in contents.measured.to_pylist()}))
+        if not contents.datasets:
+            raise click.UsageError("name a dataset to compare")
+        have = ", ".join(name for dataset in contents.datasets.values() for name in dataset.columns)
         raise ValueError(f"no column of the datasets has published values; they have {have}")
     if file:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -151,6 +153,8 @@ def choose(
             f"no results of {arch}: there are {', '.join(known) or 'none; use --results to add some'}"
         )
     if not groups:
+        if results:
+            raise ValueError("nothing to choose from: no result is of a column with a bitstream that DATASET has")
         raise ValueError("nothing to choose from: use --results to add tested networks")
     rows, without = [], []
     for (dataset, name), members in groups.items():
@@ -180,11 +184,11 @@ def _answer(row: dict) -> list[str]:
 
 
 def _require_ours(file: Path) -> None:
-    """Raises ValueError if ``file`` is a url, or exists and no earlier comparison wrote it."""
+    """Raises ValueError if ``file`` is a url, cannot be written, or exists and no earlier comparison wrote it."""
     from report.compare import COMPARED
-    from shards.atomic import require_local
+    from shards.atomic import require_writable
 
-    require_local(file, "--csv")
+    require_writable(file, "--csv")
     if file.exists():
         head = file.read_bytes()[:200] if file.is_file() else b""
         if not head.startswith(",".join(COMPARED.names).encode()):

@@ -21,7 +21,7 @@ from report.contents import Contents
 from report.figures import FIGURES, NothingToShow, Spec
 from report.tables import TABLES
 from report.tables.table import cell
-from shards.atomic import require_local
+from shards.atomic import require_writable
 from shards.plan import dataset_around
 
 DPI = 200
@@ -38,13 +38,13 @@ FILES = "report.json"  #: lists the files of a report, so that the next one can 
 
 
 def require_free(out: Path) -> None:
-    """Raises ValueError if ``out`` is a url, lies in a dataset, or holds a page that no earlier report wrote."""
-    require_local(out)
+    """Raises ValueError if ``out`` cannot be written, lies in a dataset, or holds other things than a report."""
+    require_writable(out)
     if folder := dataset_around(out.absolute()):
         raise ValueError(f"{out} is a dataset or inside one ({folder}): choose another --out")
-    foreign = [name for name in ("index.html", "tables", "figures", "pictures") if (out / name).exists()]
-    if foreign and not (out / FILES).is_file():
-        raise ValueError(f"{out / foreign[0]} exists but was not written by a report: choose another --out")
+    there = [] if (out / FILES).is_file() or not out.exists() else sorted(os.listdir(out))
+    if foreign := next((name for name in there if not name.startswith(".")), None):
+        raise ValueError(f"{out / foreign} exists but was not written by a report: choose another --out")
 
 
 def build(

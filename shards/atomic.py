@@ -9,14 +9,18 @@ from pathlib import Path
 from shards.storage import flush
 
 
-def require_local(out: str | os.PathLike, option: str = "--out") -> None:
-    """Raises ValueError when ``out`` is a url, as text or as the path that ``Path`` makes of one."""
+def require_writable(out: str | os.PathLike, option: str = "--out") -> None:
+    """Raises ValueError when ``out`` is a url, also as ``Path`` makes it, or where nothing can be written."""
     parts = Path(out).parts
     if len(parts) > 1 and parts[0].endswith(":"):
         raise ValueError(
             f"{option} {os.fspath(out)} is a url: results are written to local folders and files only; "
             "give one, and copy it afterwards"
         )
+    place = Path(out).absolute()
+    there = place if place.is_dir() else next(folder for folder in place.parents if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{option} {os.fspath(out)} cannot be written: {there} is not a folder or is read-only")
 
 
 def write_atomically(file: Path, write: Callable[[Path], object]) -> None:

@@ -19,11 +19,27 @@ LOG_EVERY = 60.0  #: seconds between lines when stderr is not a terminal; shorte
 LOG_LINE = "{desc}: {n_fmt}/{total_fmt}{unit}, {rate_noinv_fmt}, ETA {remaining}{postfix}"
 
 
+class Command(click.Command):
+    """A click command that says when an option was given twice; the last one counts, as everywhere."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given, rest = list(args), super().parse_args(ctx, args)
+        _, _, order = self.make_parser(ctx).parse_args(given)
+        for option in dict.fromkeys(order):
+            takes_one = isinstance(option, click.Option) and not (option.multiple or option.is_flag)
+            if takes_one and order.count(option) > 1:
+                value = ctx.params[option.name or ""]
+                click.echo(f"note: {option.opts[-1]} is given twice; {value} counts", err=True)
+        return rest
+
+
 class Group(click.Group):
     """A click group whose expected errors end as one line on stderr and exit status 1.
 
     ``CODECPROOF_TRACEBACK=1`` in the environment shows the traceback.
     """
+
+    command_class = Command
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -60,7 +76,7 @@ class Checked(click.ParamType):
 
 def _something(text: str) -> None:
     if not text.strip():
-        raise ValueError("it is empty: is a shell variable unset? Otherwise leave the option out")
+        raise ValueError("it is empty: is a shell variable unset?")
 
 
 SOMETHING = Checked("text", _something)  #: refuses empty values, which often come from unset shell variables

@@ -6,6 +6,7 @@ Schema 2 is described in docs/format.md. Schema 1, which had no titles and no se
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import math
 import re
@@ -119,6 +120,11 @@ def write(
     for name, table in zip(names, samples, strict=True):
         write_atomically(out.with_name(name), functools.partial(pq.write_table, table, compression="zstd"))
     write_atomically(out, lambda path: path.write_text(text, encoding="utf-8"))
+    for k in itertools.count(len(samples)):  # of an earlier evaluation, which had more results
+        try:
+            out.with_name(f"{out.stem}.{k}.parquet").unlink()
+        except FileNotFoundError:
+            break
     return parsed
 
 
@@ -152,7 +158,8 @@ def find(paths: Iterable[str | Path]) -> list[Path]:
     for path in map(Path, paths):
         inside = sorted(path.rglob(FILE)) if path.is_dir() else [path] if path.exists() else []
         if not inside:
-            raise ResultsError(f"{path}: no {FILE} there; 'train evaluate' writes one")
+            there = f"no {FILE} there" if path.exists() else "it does not exist"
+            raise ResultsError(f"{path}: {there}; 'train evaluate' writes one")
         found |= dict.fromkeys(inside)
     return list(found)
 

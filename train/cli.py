@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from shards.console import NAMES, SOMETHING, Group, PathType
+from shards.console import NAMES, SOMETHING, Command, Group, PathType
 from shards.console import names as names_in
 from train.methods import METHODS
 from train.methods.base import Method
@@ -41,7 +41,7 @@ READING = together(
 )  # fmt: skip
 
 
-class MethodCommand(click.Command):
+class MethodCommand(Command):
     """``train METHOD``; its options are those of every training, of recipes, and of the method."""
 
     def __init__(self, name: str, method: type[Method]):

@@ -65,7 +65,8 @@ def relabel(listing: Listing, classes: tuple[str, ...]) -> Listing:
     for name in listing.classes:
         if name not in label:
             near = _nearest(name, classes)
-            hint = f"the nearest is '{near}'" if near else f"they are {', '.join(classes[:3])}, …"
+            some = ", ".join(classes[:3]) + ", …" * (len(classes) > 3)
+            hint = f"the nearest is '{near}'" if near else f"they are {some}"
             raise SourceError(f"{listing.name}: class '{name}' is not among the {len(classes)} classes; {hint}")
     labels = pa.array([label[name] for name in listing.classes], pa.int64())
     return replace(

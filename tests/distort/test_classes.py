@@ -104,3 +104,5 @@ def test_a_class_that_resembles_none_is_answered_with_how_classes_look(tree):
         SourceError, match=r"class 'animals' is not .*; they are n01440764, n01443537, n01484850, …"
     ):
         classes.relabel(list_pictures(str(tree)), classes.read("imagenet"))
+    with pytest.raises(SourceError, match=r"is not among the 2 classes; they are xyz, 123$"):
+        classes.relabel(list_pictures(str(tree)), ("xyz", "123"))

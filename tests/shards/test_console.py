@@ -10,7 +10,9 @@ import sys
 import termios
 
 import pytest
+from click.testing import CliRunner
 
+from report.cli import main
 from shards.console import names, plural
 
 SHOW = """
@@ -113,3 +115,10 @@ def test_one_is_not_a_plural():
         "1,000 shards",
         "0 classes",
     ]
+
+
+def test_an_option_that_is_given_twice_is_noted_and_the_last_one_counts(dataset):
+    answer = CliRunner().invoke(main, ["choose", str(dataset), "--bytes", "400", "--bytes", "500", "--pps", "1"])
+    assert "note: --bytes is given twice; 500.0 counts" in answer.output
+    answer = CliRunner().invoke(main, ["choose", str(dataset), "--results", "a", "--results", "b", "--bytes", "1"])
+    assert "twice" not in answer.output

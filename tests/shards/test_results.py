@@ -40,6 +40,13 @@ def test_what_is_written_is_read_back(tmp_path):
     assert sorted(file.name for file in out.parent.iterdir()) == ["results.0.parquet", "results.json"]
 
 
+def test_fewer_results_leave_no_answers_of_an_earlier_evaluation(tmp_path):
+    result = {"model": MODEL, "columns": {"jpeg-10": SCORE}}
+    for count in (3, 1):
+        results.write(tmp_path / "results.json", DATASET, [result] * count, [SAMPLES] * count)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["results.0.parquet", "results.json"]
+
+
 def test_schema_1_is_read_with_the_titles_and_scopes_that_it_left_out(tmp_path):
     old = {name: MODEL[name] for name in ("arch", "weights_sha256", "seed", "protocol")}
     scopes = {"pretrained": (None, True), "stability": ("clean", True), "finetune": ("jpeg-10", False)}

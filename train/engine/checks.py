@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import click
 import torch
 
-from shards.atomic import require_local
+from shards.atomic import require_writable
 from shards.dataset import Dataset
 from shards.errors import DatasetError
 from shards.plan import dataset_around
@@ -25,11 +24,7 @@ from train.settings import Settings
 
 def require_output(out: Path) -> None:
     """Raises ValueError when ``out`` is a url, cannot be written, or is inside the folder of a dataset."""
-    require_local(out)
-    folders = [out.absolute(), *out.absolute().parents]
-    there = next(folder for folder in folders if folder.exists() and folder != out.absolute())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"--out {out} cannot be written: {there} is not a folder or is read-only")
+    require_writable(out)
     if folder := dataset_around(out.absolute()):
         raise ValueError(f"--out {out} would write into the dataset {folder}: choose a place outside it")
 

@@ -49,6 +49,8 @@ class RunFolder:
             raise ValueError(f"{self.path} is a file; --out names the folder of a run")
         if self._seen and not resume:
             raise ValueError(f"{self.path} holds a run; --resume continues it, or choose another --out")
+        if not self._seen and (other := next(self.path.glob("*/config.json"), None)):
+            raise ValueError(f"{self.path} holds another run, {other.parent.name}; choose another --out")
         if wandb and find_spec("wandb") is None:
             raise ValueError("--wandb needs its client: pip install wandb")
         return self._seen is not None

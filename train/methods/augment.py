@@ -41,6 +41,8 @@ class Augment(Method):
     def __init__(self, options: Any, context: Context) -> None:
         super().__init__(options, context)
         columns = listed(options.columns)
+        if set(columns) == {CLEAN}:
+            raise ValueError("--columns clean: augmentation needs a distortion: name one")
         self.mixture = Mixture(columns + (CLEAN,) * (len(columns) if options.clean else 0))
         name, colon, count = options.layers.partition(":")
         if name not in FULLY_CONNECTED and not (name == "last" and colon and count.isdigit() and int(count)):

@@ -74,6 +74,8 @@ class Timm(Kind):
     """The classifiers of timm."""
 
     def _create(self, name: str, **options: Any) -> nn.Module:
+        if name == "timm":
+            raise ModelError("--arch timm: name a network of timm too, as timm:resnet50")
         try:
             import timm
         except ImportError:
