@@ -13,6 +13,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pyarrow as pa
+import pyarrow.parquet as pq
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -95,7 +96,7 @@ def build(
         written[f"figures/{name}.png"] = buffer.getvalue()
         sheets.append(page.sheet(name, label, remark, image))
     if len(contents.confusion):
-        written["figures/confusion.csv"] = csv_of(contents.confusion)
+        written["tables/confusion.parquet"] = parquet_of(contents.confusion)
     browser = pictures.browser(contents, shown_pictures)
     written |= browser.files
     written["index.html"] = page.render(title, contents, tables, shown, sheets, missing, browser.columns).encode()
@@ -164,6 +165,13 @@ def csv_of(table: pa.Table) -> bytes:
     writer.writeheader()
     writer.writerows({name: cell(value) for name, value in row.items()} for row in table.to_pylist())
     return out.getvalue().encode()
+
+
+def parquet_of(table: pa.Table) -> bytes:
+    """For a table of up to millions of rows."""
+    out = io.BytesIO()
+    pq.write_table(table, out, compression="zstd")
+    return out.getvalue()
 
 
 def slug(text: str) -> str:

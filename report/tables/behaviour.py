@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from report.behaviour import by_class, calibration_error
+from report.behaviour import by_class, calibration_error, cells_of, commonest
 from report.contents import Contents
 from report.names import by
 from report.tables.table import Column, Table, Text, number
 
 CELL = ("dataset", "arch", "method", "distortion")
-WORST = 5  #: classes and confusions of each model and column; figures/confusion.csv has all
+WORST = 5  #: classes and confusions of each model and column; tables/confusion.parquet has all
 
 
 def calibration(contents: Contents) -> Table | None:
@@ -35,8 +35,8 @@ def calibration(contents: Contents) -> Table | None:
 def classes(contents: Contents) -> Table | None:
     """The classes with the lowest accuracy of each model and column."""
     records = []
-    for part in by(contents.confusion.to_pylist(), *CELL).values():
-        kept = {name: part[0][name] for name in ("dataset", "arch", "label", "distortion")}
+    for part in cells_of(contents.confusion):
+        (kept,) = part.select(["dataset", "arch", "label", "distortion"]).slice(0, 1).to_pylist()
         records += [{**kept, **row} for row in by_class(part)[:WORST]]
     columns = [
         *_place(records),
@@ -50,10 +50,7 @@ def classes(contents: Contents) -> Table | None:
 
 def confusions(contents: Contents) -> Table | None:
     """The most frequent confusions of each model and column: true class and answer."""
-    records = []
-    for part in by(contents.confusion.to_pylist(), *CELL).values():
-        wrong = [row for row in part if row["class"] != row["answer"]]
-        records += sorted(wrong, key=lambda row: -row["answers"])[:WORST]
+    records = [row for part in cells_of(contents.confusion) for row in commonest(part, WORST)]
     columns = [
         *_place(records),
         Column("class", lambda row: Text(row["class"]), left=True),
