@@ -2,6 +2,9 @@
 
 import csv
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
 
 def test_real_results_become_rows_of_table_1(cli, run, val_set, weights, training, read_json, tmp_path):
     for method in ("finetune", "expert"):
@@ -21,3 +24,8 @@ def test_real_results_become_rows_of_table_1(cli, run, val_set, weights, trainin
         cell = float(rows["jpeg-10"][f"shufflenet_v2_x0_5/{name}/accuracy"])
         assert abs(cell - 100 * scores["jpeg-10"]["top1"]) < 1e-9
     assert rows["clean"]["shufflenet_v2_x0_5/expert/accuracy"] == ""
+    pairs = pq.read_table(tmp_path / "report" / "tables" / "confusion.parquet")
+    expert = pairs.filter((pc.field("base") == "expert") & (pc.field("distortion") == "jpeg-10"))
+    right = expert.filter(pc.field("class").cast("string") == pc.field("answer").cast("string"))
+    assert pc.sum(expert["answers"]).as_py() == measured["expert"]["jpeg-10"]["n"]
+    assert pc.sum(right["answers"]).as_py() / 39 == measured["expert"]["jpeg-10"]["top1"]
