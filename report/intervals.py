@@ -52,8 +52,10 @@ class Estimate:
         """Two-sided p-value of the hypothesis that the mean is 0: one less the level whose interval ends at 0."""
         from scipy.optimize import brentq
 
-        if self.mean == 0 or self.half(SURE) <= abs(self.mean):
-            return 1.0 if self.mean == 0 else 1 - SURE
+        if abs(self.mean) <= self.half(0.0):  # of which earlier scipys make 1e-17 instead of 0
+            return 1.0
+        if self.half(SURE) <= abs(self.mean):
+            return 1 - SURE
         return 1 - float(brentq(lambda level: self.half(level) - abs(self.mean), 0.0, SURE, xtol=1e-13))
 
 

@@ -50,8 +50,8 @@ def _target(dataset: Dataset, out: str | os.PathLike[str], columns: Sequence[str
     there = target.listing()
     if FILE in there:
         raise DatasetError(f"{out} is a dataset; choose a new folder")
-    if there:
-        raise DatasetError(f"{out} already holds {min(there)}; choose a new folder or empty it")
+    if taken := sorted(name for name in there if not name.startswith(".")):
+        raise DatasetError(f"{out} already holds {taken[0]}; choose a new folder or empty it")
     return target
 
 

@@ -116,8 +116,8 @@ def read(dataset: Dataset, column: str, metric: str, shard: int, mark: Mark | No
 def values(dataset: Dataset, column: str, metric: str, shard: int, keys: pa.ChunkedArray, mark: Mark) -> pa.Array:
     """The values of a metric in the order of ``keys``; null for pictures that were not measured."""
     found = read(dataset, column, metric, shard, mark)
-    places = pc.index_in(keys, pa.array(found.keys, pa.string()))
-    return pa.array(found.values, pa.float64()).take(pa.chunked_array(places).combine_chunks())
+    places = pc.index_in(keys.combine_chunks(), pa.array(found.keys, pa.string()))
+    return pa.array(found.values, pa.float64()).take(places)
 
 
 def problems(dataset: Dataset, column: str) -> Iterator[str]:
