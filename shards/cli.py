@@ -123,7 +123,7 @@ def show(dataset: str, key: str) -> None:
 def export(dataset: str, out: str, columns: str) -> None:
     """Merge columns of DATASET into tars OUT/NNNNNN.tar, for pipelines that read a single stream.
 
-    OUT may hold other files, but no tars, and is outside DATASET.
+    OUT is a new or empty folder outside DATASET.
     """
     data = reading.open(dataset)
     with Bar("export", data.plan.shards, "shards") as bar:

@@ -21,8 +21,8 @@ def export(
 ) -> int:
     """Write ``OUT/NNNNNN.tar`` with KEY.COLUMN.EXT per column, KEY.cls and KEY.json. Returns the sample count.
 
-    ``watch(done, total)`` is called after every shard. Existing files are never overwritten, and OUT may not be
-    inside a dataset: both raise DatasetError before anything is written.
+    ``watch(done, total)`` is called after every shard. Raises DatasetError before anything is written when
+    OUT is no new or empty folder outside the dataset.
 
     >>> shards.export("val", "fat", ["clean", "jpeg-10"])
     50000
