@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 _spec = importlib.util.spec_from_file_location(
     "train_conftest", Path(__file__).parents[1] / "train" / "conftest.py"
@@ -33,3 +34,20 @@ def two_sets(tree, run, once):
 def cat(tree):
     """The bytes of a JPEG picture."""
     return (tree / "animals" / "chelsea_0.jpg").read_bytes()
+
+
+@pytest.fixture
+def refused(cli, digests, tmp_path, monkeypatch):
+    """``refused(*arguments)``: what ``train``, or ``program``, says before it ends, having written nothing."""
+    monkeypatch.chdir(tmp_path)
+
+    def refused(*arguments, program=None):
+        before = digests(tmp_path)
+        run = CliRunner().invoke(program, [str(part) for part in arguments]) if program else cli(*arguments)
+        assert isinstance(run.exception, SystemExit), run.exception
+        assert run.exit_code in (1, 2), run.output
+        assert digests(tmp_path) == before
+        assert not (tmp_path / "s3:").exists()
+        return run.output.rpartition("Error: ")[2].strip()
+
+    return refused
