@@ -42,12 +42,10 @@ def accuracy(groups: Sequence[RunGroup], measured: pa.Table, answers: Answers) -
     """
     rates = {(row["dataset"], row["distortion"]): row for row in measured.to_pylist()}
     rows = []
-    for group in groups:
-        for (dataset, distortion), members in cells(group):
-            if group.everywhere or group.trained_on == distortion:
-                rate = rates.get((dataset, distortion)) or empty(dataset, None, distortion, {})
-                kept = {field.name: rate[field.name] for field in RATES}
-                rows.append({**kept, **described(group), "published": False, **score(members, answers)})
+    for group, (dataset, distortion), members in counting(groups):
+        rate = rates.get((dataset, distortion)) or empty(dataset, None, distortion, {})
+        kept = {field.name: rate[field.name] for field in RATES}
+        rows.append({**kept, **described(group), "published": False, **score(members, answers)})
     rows.sort(key=lambda row: (row["dataset"], row["arch"], method_order(row), names.order(row["distortion"])))
     return pa.Table.from_pylist(rows, schema=ACCURACY)
 
@@ -75,6 +73,14 @@ def cells(group: RunGroup) -> Iterator[tuple[tuple[str, str], list[dict]]]:
     for run in sorted(group.runs, key=lambda run: -1 if run["seed"] is None else run["seed"]):
         found[run["dataset"], run["distortion"]].append(run)
     return iter(found.items())
+
+
+def counting(groups: Sequence[RunGroup]) -> Iterator[tuple[RunGroup, tuple[str, str], list[dict]]]:
+    """Groups with the datasets and distortions at which they count, and their runs there."""
+    for group in groups:
+        for place, runs in cells(group):
+            if group.counts_at(place[1]):
+                yield group, place, runs
 
 
 def described(group: RunGroup) -> dict[str, str]:

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from report import names
-from report.accuracy import cells, described, method_order
+from report.accuracy import counting, described, method_order
 from report.groups import RunGroup
 
+CELL = ["dataset", "arch", "method", "distortion"]  #: a model at a column
 BINS = 15  #: of equal width, as Guo et al., On calibration of modern neural networks, ICML 2017
 #: One row per model, column and bin of confidence: answers, and sums over them. Seeds are added up.
 CALIBRATION = pa.schema(
@@ -60,7 +61,7 @@ class Behaviour:
 
     def calibration(self, groups: Sequence[RunGroup]) -> pa.Table:
         rows = []
-        for group, (dataset, distortion), runs in _counting(groups):
+        for group, (dataset, distortion), runs in counting(groups):
             found = [bins for run in runs if (bins := self._bins.get((run["samples"], distortion))) is not None]
             where = {"dataset": dataset, **described(group), "distortion": distortion}
             for place, (answers, confidence, right) in enumerate(np.sum(found, axis=0) if found else ()):
@@ -72,7 +73,7 @@ class Behaviour:
     def confusion(self, groups: Sequence[RunGroup], classes: dict[str, Sequence[str]]) -> pa.Table:
         """``classes`` are the names by label of each dataset."""
         cells = []
-        for group, (dataset, distortion), runs in _counting(groups):
+        for group, (dataset, distortion), runs in counting(groups):
             found = [counted for run in runs if (counted := self._pairs.get((run["samples"], distortion)))]
             if found:
                 cells.append({"dataset": dataset, **described(group), "distortion": distortion, "found": found})
@@ -105,7 +106,7 @@ def calibration_error(bins: Sequence[dict]) -> float:
 
 def cells_of(confusion: pa.Table) -> Iterator[pa.Table]:
     """The rows of each model and column, which are neighbours."""
-    cells = confusion.group_by(["dataset", "arch", "method", "label", "distortion"], use_threads=False)
+    cells = confusion.group_by(CELL, use_threads=False)
     start = 0
     for count in cells.aggregate([([], "count_all")])["count_all"].to_pylist():
         yield confusion.slice(start, count)
@@ -137,14 +138,6 @@ def _right(cell: pa.Table) -> pa.ChunkedArray:
 
 def _named(places: np.ndarray, values: list) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(places.astype(np.int32)), pa.array(values, pa.string()))
-
-
-def _counting(groups: Sequence[RunGroup]) -> Iterable[tuple[RunGroup, tuple[str, str], list[dict]]]:
-    """Groups with the columns at which they count, and their runs there."""
-    for group in groups:
-        for place, runs in cells(group):
-            if group.everywhere or group.trained_on == place[1]:
-                yield group, place, runs
 
 
 def _ordered(rows: list[dict]) -> list[dict]:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from report import intervals
-from report.accuracy import cells
+from report.accuracy import counting
 from report.answers import Answers
 from report.bd import Point, delta
 from report.gather import PictureTables
@@ -53,9 +53,7 @@ class Deltas:
         self.pictures, self.answers = pictures, answers
         self.runs = {
             (dataset, group.arch, group.name, distortion): (group, members)
-            for group in groups
-            for (dataset, distortion), members in cells(group)
-            if group.everywhere or group.trained_on == distortion
+            for group, (dataset, distortion), members in counting(groups)
         }
 
     def table(

@@ -47,6 +47,9 @@ class RunGroup:
     def label(self) -> str:
         return f"{self.title} ({self.variant})" if self.variant else self.title
 
+    def counts_at(self, column: str) -> bool:
+        return self.everywhere or self.trained_on == column
+
     @property
     def start(self) -> str | None:
         """Hash of the starting weights; for a pre-trained network, of its own weights. None: not recorded."""

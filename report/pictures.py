@@ -143,7 +143,7 @@ def answers_of(
     found: dict[str, list[tuple[str, str, bool]]] = defaultdict(list)
     for group in contents.groups:
         runs = dict(cells(group)).get((label, column), [])
-        if not runs or not runs[0]["samples"] or not (group.everywhere or group.trained_on == column):
+        if not runs or not runs[0]["samples"] or not group.counts_at(column):
             continue
         fields = ["key", column, f"{column}/predicted", f"{column}/confidence"]
         table = read_samples(Path(runs[0]["samples"]), fields)

@@ -55,17 +55,15 @@ def runs(files: Sequence[Path], datasets: Mapping[str, Dataset]) -> tuple[pa.Tab
                 "be compared; evaluate both with or both without --present-classes, or make two reports"
             )
         for k, result in enumerate(contents.results):
-            new, counting = [], []
+            new = []
             for row in _rows(file, result, plans[contents.plan], contents.plan):
                 if rows.setdefault(tuple(row[field] for field in IDENTITY), row) is row:
                     new.append(row["distortion"])
-                    if row["everywhere"] or row["trained_on"] == row["distortion"]:
-                        counting.append(row["distortion"])
             if result.samples and new:
                 table = read_samples(file.parent / result.samples)
                 check_samples(result, table, f"{file}, results[{k}]")
                 answers.add(contents.plan, str(file.parent / result.samples), table, new)
-                behaviour.add(str(file.parent / result.samples), table, counting)
+                behaviour.add(str(file.parent / result.samples), table, filter(result.model.counts_at, new))
     return pa.Table.from_pylist(list(rows.values()), schema=RUNS), answers, behaviour
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from report import groups as grouping
 from report import intervals, names
-from report.accuracy import cells, described, method_order
+from report.accuracy import cells, counting, described, method_order
 from report.answers import Answers
 from report.groups import RunGroup
 
@@ -98,10 +98,9 @@ def tests(groups: Sequence[RunGroup], answers: Answers) -> pa.Table:
     pictures of ``intervals`` ends at 0. Models without per-sample results are left out.
     """
     places: dict[tuple, list[tuple[RunGroup, list[dict]]]] = defaultdict(list)
-    for group in groups:
-        for (dataset, distortion), members in cells(group):
-            if (group.everywhere or group.trained_on == distortion) and all(map(answers.has, members)):
-                places[dataset, group.arch, distortion].append((group, members))
+    for group, (dataset, distortion), members in counting(groups):
+        if all(map(answers.has, members)):
+            places[dataset, group.arch, distortion].append((group, members))
     rows = []
     found = grouping.baselines(groups)
     for (dataset, arch, distortion), there in places.items():

@@ -10,8 +10,8 @@ from shards.storage import flush
 
 
 def require_writable(out: str | os.PathLike, option: str = "--out") -> None:
-    """Raises ValueError when ``out`` is a url, also as ``Path`` makes it, or where nothing can be written."""
-    parts = Path(out).parts
+    """Raises ValueError when ``out`` is a url, is below a file, or its nearest folder is read-only."""
+    parts = Path(out).parts  # of s3://bucket, Path makes s3:/bucket
     if len(parts) > 1 and parts[0].endswith(":"):
         raise ValueError(
             f"{option} {os.fspath(out)} is a url: results are written to local folders and files only; "

@@ -48,6 +48,9 @@ class Model:
     counts_everywhere: bool = False  #: whether the result counts for every column, or for ``trained_on`` only
     settings: Mapping[str, Scalar] = field(default_factory=dict)  #: all that distinguishes a run, except the seed
 
+    def counts_at(self, column: str) -> bool:
+        return self.counts_everywhere or self.trained_on == column
+
 
 @dataclass(frozen=True)
 class Score:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from report.behaviour import by_class, calibration_error, cells_of, commonest
+from report.behaviour import CELL, by_class, calibration_error, cells_of, commonest
 from report.contents import Contents
 from report.names import by
 from report.tables.table import Column, Table, Text, number
 
-CELL = ("dataset", "arch", "method", "distortion")
 WORST = 5  #: classes and confusions of each model and column; tables/confusion.parquet has all
 
 
